@@ -1,0 +1,59 @@
+# `make help` lists what there is. Everything runs in .venv, which `make setup` creates.
+
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+# -qq: errors only. pip reports on every package otherwise, and warns about every index that lacks one.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+.PHONY: help setup demo test test-all check docs wheel-test lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: .venv/project.stamp  ## install everything into .venv (quick when nothing changed)
+
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "brianbridge needs Python 3.12 or newer, and there is no '$(PYTHON)' here. Name one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 12) else "brianbridge needs Python 3.12 or newer, and $(PYTHON) is %d.%d. Name another one: make setup PYTHON=python3.12" % v[:2])'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+.venv/requirements.stamp: requirements.txt | .venv/bin/python
+	@echo "Installing the packages of requirements.txt into .venv (several GB the first time, a few minutes) ..."
+	@$(PIP) install --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/project.stamp: pyproject.toml .venv/requirements.stamp
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "brianbridge is installed: $(BIN)/brianbridge"
+
+demo: setup  ## load, train, write back into Brian2, compare and report
+	$(BIN)/python studies/demo/run.py
+
+test: check  ## the checks and the quick tests (what CI runs)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: check  ## the checks and all tests, slow ones too
+	$(BIN)/python -m pytest
+
+check: setup  ## style, formatting, import rules, documentation
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+	$(MAKE) --no-print-directory docs
+
+docs: setup  ## build the documentation into docs/_build (a warning is an error)
+	$(BIN)/sphinx-build -W -q docs docs/_build
+
+wheel-test: setup  ## build a wheel and use it outside the repository
+	$(BIN)/python -m pytest -n 0 -k wheel tests/test_repository.py
+
+lock:  ## pin the dependencies of pyproject.toml in requirements.txt (needs uv)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv, which is not part of .venv. Install it anywhere, or name it: make lock UV=/path/to/uv" >&2; exit 1; }
+	$(UV) pip compile pyproject.toml --extra test --extra docs --extra dev --universal --python-version 3.12 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.txt
+
+clean:  ## remove what was built, except .venv
+	rm -rf build dist docs/_build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find brianbridge tests studies docs -name __pycache__ -prune -exec rm -rf {} +

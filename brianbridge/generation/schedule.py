@@ -1,0 +1,362 @@
+"""Walk a network in Brian2's schedule order and collect its `Program`."""
+
+import re
+
+import numpy as np
+from brian2 import NeuronGroup, TimedArray
+from brian2.codegen.codeobject import create_runner_codeobj
+from brian2.codegen.permutation_analysis import OrderDependenceError
+from brian2.core.clocks import BaseClock
+from brian2.core.functions import Function
+from brian2.core.variables import ArrayVariable, Constant
+from brian2.groups.group import CodeRunner
+from brian2.groups.neurongroup import Resetter, Thresholder
+from brian2.parsing.bast import brian_dtype_from_dtype
+from brian2.synapses.synapses import SummedVariableUpdater, SynapticPathway
+from brian2.utils.stringtools import get_identifiers
+
+from brianbridge.generation.codeobject import FUNCTIONS, RANDOM, StatementsCodeObject
+from brianbridge.generation.program import Array, Block, Line, Name, Program
+from brianbridge.model.refusals import Refusal, Refused
+
+__all__ = ["program_of", "record_block"]
+
+#: State updaters whose intermediate results divide by ``int(not_refractory)``.
+DIVIDING_METHODS = ("exponential_euler", "exact", "linear", "independent")
+
+
+def program_of(model, live):
+    """Collect the program of a rebuilt network.
+
+    Parameters
+    ----------
+    model : Model
+    live : brianbridge.model.rebuild.Live
+        The network rebuilt from it. Its groups carry all external names in their own namespaces.
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    Refused
+        Listing every object whose code cannot be bridged.
+    """
+    arrays = _Arrays(live.inputs)
+    blocks, refusals = [], []
+    for obj in live.network.sorted_objects:
+        if isinstance(obj, CodeRunner) and obj.active:
+            try:
+                block = _block(obj, arrays)
+            except Refused as refused:
+                refusals += refused.refusals
+            else:
+                if block is not None:
+                    blocks.append(block)
+    if refusals:
+        raise Refused(refusals)
+    return Program(
+        blocks=tuple(blocks),
+        arrays=arrays.table(blocks),
+        inputs={timed.name: timed for timed in model.inputs},
+        events={
+            f"{group.name}.{event}": len(group)
+            for group in live.groups.values()
+            for event in getattr(group, "events", {})
+            if isinstance(group, NeuronGroup)
+        },
+        dt=min(group.clock.dt_ for group in live.groups.values()),
+    )
+
+
+def record_block(live, known, group, expression):
+    """Block that evaluates an expression of a group's variables.
+
+    Parameters
+    ----------
+    live : Live
+    known : collection of str
+        Keys of the arrays that the program has already.
+    group, expression : str
+
+    Returns
+    -------
+    block : Block
+        Of the kind ``'record'``; its last line defines ``_recorded``.
+    arrays : dict of str to Array
+        Further arrays that it reads.
+    """
+    arrays = _Arrays(live.inputs)
+    owner = live.groups[group]
+    statements = _statements(owner, f"_recorded = {expression}", f"{group}_record", {}, "stateupdate")
+    block = _finish(
+        statements,
+        arrays,
+        name=f"{group} {expression}",
+        kind="record",
+        group=group,
+        size=len(owner),
+        slot="",
+        order=0,
+        dt=owner.clock.dt_,
+        text=expression,
+    )
+    return block, {key: array for key, array in arrays.table([block]).items() if key not in known}
+
+
+# -- names --------------------------------------------------------------------------------------------
+
+
+class _Arrays:
+    """The arrays met so far, and the translation of Brian2's variables into `Name`."""
+
+    def __init__(self, inputs):
+        self.variables = {}
+        self.input_names = {id(array): name for name, array in inputs.items()}
+
+    def key(self, variable):
+        key = f"{variable.owner.name}.{variable.name}"
+        self.variables[key] = variable
+        return key
+
+    def name(self, identifier, variables, indices):
+        variable = variables[identifier]
+        if isinstance(variable, TimedArray):
+            return Name("timed input", key=self.input_names[id(variable)])
+        if isinstance(variable, Function):
+            return Name("random" if identifier in RANDOM else "function", key=identifier)
+        if isinstance(variable, Constant):
+            return Name("constant", value=np.asarray(variable.get_value()).item())
+        if not isinstance(variable, ArrayVariable):
+            return None
+        if isinstance(variable.owner, BaseClock):
+            kind = {"t": "time", "dt": "step size", "t_in_timesteps": "step number"}[variable.name]
+            return Name(kind, value=variable.owner.dt_)
+        if variable.name == "N":
+            return Name("constant", value=int(np.asarray(variable.get_value()).item()))
+        index = indices.get(identifier, "_idx")
+        through = None if index in ("_idx", "0") else self.key(variables[index])
+        return Name("array", key=self.key(variable), index=through)
+
+    def table(self, blocks):
+        written = set()
+        for block in blocks:
+            written |= {
+                block.names[line.variable].key for line in block.lines if line.variable in block.names
+            }
+            if block.target:
+                written.add(block.target)
+            if block.sets_refractory:
+                written |= {f"{block.group}.not_refractory", f"{block.group}.lastspike"}
+        indices = {name.index for block in blocks for name in block.names.values() if name.index}
+        indices |= {key for block in blocks for key in (block.sources, block.target_index) if key}
+        table = {}
+        for key, variable in self.variables.items():
+            role = "state" if key in written else "index" if key in indices else "parameter"
+            value = np.array(variable.get_value())
+            value = value.reshape(()) if variable.scalar else value
+            table[key] = Array(key, value, bool(variable.scalar), role)
+        return table
+
+
+# -- blocks -------------------------------------------------------------------------------------------
+
+
+def _block(obj, arrays):
+    """The block of one runner, or None where it has nothing to do."""
+    obj.update_abstract_code(run_namespace={})
+    code = obj.abstract_code
+    if isinstance(obj, SynapticPathway):
+        if len(obj.synapses) == 0:
+            return None
+        special = dict(
+            kind="pathway",
+            event=_event(obj.source, obj.event),
+            delays=_delay_steps(obj),
+            sources=arrays.key(obj.synapse_sources),
+            decays=_event_driven(obj.synapses),
+            text=obj.code,
+        )
+    elif isinstance(obj, SummedVariableUpdater):
+        stop = obj.template_kwds["_target_stop"]
+        special = dict(
+            kind="summed",
+            target=arrays.key(obj.target_var),
+            target_index=arrays.key(obj.template_kwds["_index_var"]),
+            target_range=(obj.template_kwds["_target_start"], None if stop < 0 else stop),
+            text=f"{obj.target_varname} = {obj.expression.code}",
+        )
+    elif isinstance(obj, Thresholder):
+        refractory = obj.template_kwds["_uses_refractory"]
+        if refractory:
+            arrays.key(obj.group.variables["not_refractory"])
+            arrays.key(obj.group.variables["lastspike"])
+        special = dict(
+            kind="threshold",
+            event=_event(obj.group, obj.event),
+            sets_refractory=refractory,
+            text=obj.group.events[obj.event],
+        )
+    elif isinstance(obj, Resetter):
+        special = dict(
+            kind="reset", event=_event(obj.group, obj.event), text=obj.group.event_codes[obj.event]
+        )
+    elif obj.template == "stateupdate":
+        if not code.strip():
+            return None
+        special = dict(kind="update", frozen=_frozen_names(obj), text=obj.user_code or code)
+    else:
+        raise Refused([Refusal(obj.name, f"code of the kind {obj.template!r}", "write it as an equation")])
+    statements = _statements(
+        obj.group,
+        code,
+        obj.name,
+        getattr(obj, "variables", None),
+        obj.template,
+        needed=obj.needed_variables,
+        keywords=obj.template_kwds,
+        override=obj.override_conditional_write,
+    )
+    return _finish(
+        statements,
+        arrays,
+        name=obj.name,
+        group=obj.group.name,
+        size=len(obj.group),
+        slot=obj.when,
+        order=obj.order,
+        dt=obj.clock.dt_,
+        **special,
+    )
+
+
+def _statements(group, code, name, variables, template, needed=(), keywords=None, override=None):
+    """Let Brian2 turn abstract code into optimised statements; its complaints become refusals."""
+    try:
+        codeobject = create_runner_codeobj(
+            group=group,
+            code=code,
+            template_name=template,
+            run_namespace={},
+            name=f"{name}_statements*",
+            check_units=False,
+            additional_variables=variables or None,
+            needed_variables=list(needed),
+            template_kwds=dict(keywords or {}),
+            override_conditional_write=override,
+            codeobj_class=StatementsCodeObject,
+        )
+    except OrderDependenceError:
+        raise Refused(
+            [
+                Refusal(
+                    name,
+                    f"the result of {code.strip()!r} depends on the order in which synapses are visited",
+                    "split it so that no line reads what another synapse's line writes",
+                )
+            ]
+        ) from None
+    except NotImplementedError as error:
+        raise Refused([_missing_function(name, code, group, error)]) from None
+    except KeyError as error:
+        raise Refused(
+            [Refusal(name, str(error.args[0]), "define the name before wrapping the network")]
+        ) from None
+    codeobject.code["variables"] = codeobject.variables
+    codeobject.code["indices"] = codeobject.variable_indices
+    return codeobject.code
+
+
+def _missing_function(name, code, group, error):
+    supported = FUNCTIONS | RANDOM
+    variables = dict(group.namespace or {})
+    missing = [
+        identifier
+        for identifier in sorted(get_identifiers(code))
+        if identifier not in supported
+        and (identifier in variables or f"'{identifier}'" in str(error))
+        and isinstance(variables.get(identifier, Function(lambda: None)), Function)
+        and not isinstance(variables.get(identifier), TimedArray)
+    ]
+    which = ", ".join(f"'{identifier}'" for identifier in missing) or str(error)
+    return Refusal(
+        name,
+        f"the function {which} in {code.strip()!r} has no torch implementation",
+        "add one: @implementation('torch', lambda x: ...) above the function, with torch operations",
+    )
+
+
+def _finish(statements, arrays, **fields):
+    variables, indices = statements["variables"], statements["indices"]
+    names = {}
+    for line in statements["statements"]:
+        for identifier in get_identifiers(line.expr) | {line.var}:
+            if identifier in variables and identifier not in names:
+                meaning = arrays.name(identifier, variables, indices)
+                if meaning is not None:
+                    names[identifier] = meaning
+    gates = {v: gate for v, gate in statements["gates"].items() if v in names and gate in variables}
+    for gate in gates.values():
+        names[gate] = arrays.name(gate, variables, indices)
+    lines = tuple(_line(statement) for statement in statements["statements"])
+    locals_ = {line.variable for line in lines}
+    for name in [n for n in names if n in locals_ and names[n].kind != "array"]:
+        del names[name]  # a local that hides an external name
+    return Block(lines=lines, names=names, gates=gates, **fields)
+
+
+def _line(statement):
+    """Keep the split by a boolean variable exactly where Brian2's numpy target uses it."""
+    split = {}
+    booleans = statement.used_boolean_variables
+    if (
+        booleans is not None
+        and len(booleans) == 1
+        and brian_dtype_from_dtype(statement.dtype) == "float"
+        and statement.complexity_std > sum(statement.complexities.values())
+    ):
+        simplified = {key[0][1]: text for key, text in statement.boolean_simplified_expressions.items()}
+        split = dict(boolean=booleans[0], when_true=simplified[True], when_false=simplified[False])
+    return Line(
+        variable=statement.var,
+        operation=statement.op,
+        expression=str(statement.expr),
+        kind=brian_dtype_from_dtype(statement.dtype),
+        **split,
+    )
+
+
+def _event(group, event):
+    whole = getattr(group, "source", group)
+    return f"{whole.name}.{event}"
+
+
+def _delay_steps(pathway):
+    """Delays in steps, rounded as Brian2's spike queue does."""
+    delays = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
+    steps = (delays / pathway.source.clock.dt_ + 0.5).astype(int)
+    return steps[:1] if steps.size and np.all(steps == steps[0]) else steps
+
+
+def _event_driven(synapses):
+    if synapses.event_driven is None:
+        return frozenset()
+    return frozenset(synapses.event_driven.diff_eq_names)
+
+
+def _frozen_names(updater):
+    """Intermediate names of variables that stand still while refractory.
+
+    Exponential Euler and exact integration divide by ``int(not_refractory)`` there; the quotient is 0/0 but
+    never used, except by the gradient, which it would turn into NaN.
+    """
+    equations = updater.group.equations
+    method = getattr(updater, "method_choice", ())  # the updater of subexpressions has none
+    methods = (method,) if isinstance(method, str) else tuple(method)
+    if not any(m in DIVIDING_METHODS for m in methods):
+        return frozenset()
+    still = {eq.varname for eq in equations.values() if "unless refractory" in eq.flags}
+    names = {f"_{name}" for name in still} | {f"_BA_{name}" for name in still}
+    used = set(re.findall(r"\w+", updater.abstract_code))
+    return frozenset(names & used)

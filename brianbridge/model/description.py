@@ -1,0 +1,273 @@
+"""`Model`: the frozen description of a Brian2 network.
+
+Everything is text, numbers and arrays in SI base units: nothing here refers to a live Brian2 object, so a
+model can be hashed, stored and rebuilt for any time step and device.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
+from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, get_unit
+
+from brianbridge.model.constraints import Trainable
+from brianbridge.model.equation_text import subexpression_names
+
+__all__ = ["Constant", "Model", "Neurons", "Pathway", "Projection", "TimedInput"]
+
+
+def _frozen_array(array):
+    array = np.array(array)
+    array.setflags(write=False)
+    return array
+
+
+def _freeze(instance):
+    """Make a dataclass's dicts read-only and its arrays unwritable."""
+    for name, value in vars(instance).items():
+        if isinstance(value, np.ndarray):
+            object.__setattr__(instance, name, _frozen_array(value))
+        elif isinstance(value, Mapping):
+            value = {k: _frozen_array(v) if isinstance(v, np.ndarray) else v for k, v in value.items()}
+            object.__setattr__(instance, name, MappingProxyType(value))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An external constant of the equations: SI value and physical dimensions."""
+
+    value: float | int | bool
+    dimensions: Dimension = DIMENSIONLESS
+
+    @property
+    def unit(self):
+        """The coherent SI unit as text that Brian2 parses."""
+        return repr(get_unit(self.dimensions))
+
+
+@dataclass(frozen=True, eq=False)
+class TimedInput:
+    """A `TimedArray`: what varies from trial to trial.
+
+    Attributes
+    ----------
+    name : str
+        The identifier that the equations use.
+    values : ndarray, shape (time,) or (time, n)
+        SI values.
+    dt : float
+        The array's own time step in seconds.
+    brian_name : str
+        Name of the `TimedArray` object, by which the user's object is recognised.
+    """
+
+    name: str
+    values: np.ndarray
+    dimensions: Dimension
+    dt: float
+    brian_name: str
+
+    def __post_init__(self):
+        _freeze(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """A `NeuronGroup`.
+
+    Attributes
+    ----------
+    events, codes : dict of str to str
+        Condition and code of each event; the threshold and reset are those of ``'spike'``.
+    refractory : bool, float or str
+        False, a time in seconds, or the user's expression.
+    method : str or tuple of str
+        State updater, or Brian2's list of candidates.
+    schedule : dict of str to (str, int)
+        ``(when, order)`` of each contained object, by its role (see `brianbridge.model.roles`).
+    values : dict of str to ndarray
+        Parameters and initial states in SI units.
+    constants, inputs : dict
+        What the names in the equations refer to: `Constant`, or the name of a `TimedInput`.
+    functions : tuple of str
+        Names of the user's own functions.
+    initial : dict of str to str
+        Expressions by which states start, evaluated anew for every trial (``{'v': 'v_rest'}``).
+    """
+
+    name: str
+    n: int
+    equations: str
+    events: Mapping
+    codes: Mapping
+    refractory: bool | float | str
+    method: str | tuple
+    method_options: Mapping | None
+    dt: float
+    order: int
+    schedule: Mapping
+    values: Mapping
+    constants: Mapping = field(default_factory=dict)
+    inputs: Mapping = field(default_factory=dict)
+    functions: tuple = ()
+    initial: Mapping = field(default_factory=dict)
+
+    def __post_init__(self):
+        _freeze(self)
+
+    def subexpressions(self):
+        """Names of the variables that are computed from others."""
+        return subexpression_names(self.equations)
+
+
+@dataclass(frozen=True, eq=False)
+class Pathway:
+    """Code of a `Projection` that runs on pre- or postsynaptic events.
+
+    Attributes
+    ----------
+    delay : ndarray
+        Seconds; shape () where it was given as one number, else (synapses,).
+    """
+
+    name: str
+    prepost: str
+    code: str
+    event: str
+    delay: np.ndarray
+
+    def __post_init__(self):
+        _freeze(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """A `Synapses` object with explicit pairs ``(i, j)``.
+
+    Attributes
+    ----------
+    source, target : (str, int, int) or (str, None, None)
+        Group name with the first and last-plus-one index of a subgroup.
+    """
+
+    name: str
+    source: tuple
+    target: tuple
+    equations: str
+    pathways: tuple
+    i: np.ndarray
+    j: np.ndarray
+    multisynaptic_index: str | None
+    method: str | tuple
+    method_options: Mapping | None
+    dt: float
+    order: int
+    schedule: Mapping
+    values: Mapping
+    constants: Mapping = field(default_factory=dict)
+    inputs: Mapping = field(default_factory=dict)
+    functions: tuple = ()
+    initial: Mapping = field(default_factory=dict)
+
+    def __post_init__(self):
+        _freeze(self)
+
+    def subexpressions(self):
+        """Names of the variables that are computed from others."""
+        return subexpression_names(self.equations)
+
+    @property
+    def n(self):
+        """Number of synapses."""
+        return len(self.i)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A Brian2 network, frozen.
+
+    Attributes
+    ----------
+    groups : tuple of Neurons and Projection
+        In the order in which they are rebuilt.
+    inputs : tuple of TimedInput
+    schedule : tuple of str
+        The network's scheduling slots.
+    trainable : tuple of Trainable
+    source : str
+        Where the equations come from (DOI, equation numbers).
+    functions : dict of str to brian2 Function
+        The user's own functions; they are code and therefore not stored in files.
+    """
+
+    groups: tuple
+    inputs: tuple
+    schedule: tuple
+    trainable: tuple[Trainable, ...] = ()
+    source: str = ""
+    functions: Mapping = field(default_factory=dict, metadata={"stored": False})
+
+    def __post_init__(self):
+        _freeze(self)
+
+    def __getitem__(self, name):
+        for group in self.groups:
+            if group.name == name:
+                return group
+        known = ", ".join(group.name for group in self.groups)
+        raise KeyError(f"This model has no group {name!r}; it has {known}.")
+
+    @property
+    def dt(self):
+        """The smallest time step in seconds."""
+        return min(group.dt for group in self.groups)
+
+    def input(self, name):
+        """The `TimedInput` of this name."""
+        for timed in self.inputs:
+            if timed.name == name:
+                return timed
+        known = ", ".join(timed.name for timed in self.inputs) or "none"
+        raise KeyError(f"This model has no timed input {name!r}; it has {known}.")
+
+    def with_group(self, group):
+        """A copy in which the group of the same name is replaced."""
+        return replace(self, groups=tuple(group if g.name == group.name else g for g in self.groups))
+
+    def with_values(self, values):
+        """A copy with other values.
+
+        Parameters
+        ----------
+        values : dict of (group, variable) to ndarray
+            SI values of the variable's own shape.
+
+        Raises
+        ------
+        ValueError
+            If a shape differs from the variable's, or a value is not finite.
+        """
+        model = self
+        for (name, variable), new in values.items():
+            group = model[name]
+            old = group.values[variable]
+            new = np.asarray(new, dtype=old.dtype)
+            if new.shape != old.shape:
+                raise ValueError(
+                    f"{name}.{variable} has shape {old.shape}, but values of shape {new.shape} were given."
+                )
+            if new.dtype.kind == "f" and not np.all(np.isfinite(new)):
+                raise ValueError(f"The values given for {name}.{variable} contain NaN or infinity.")
+            model = model.with_group(replace(group, values={**group.values, variable: new}))
+        return model
+
+    def with_inputs(self, values):
+        """A copy with other `TimedInput` values: dict of name to array of shape (time,) or (time, n)."""
+        timed = tuple(
+            replace(t, values=np.asarray(values[t.name], dtype=float)) if t.name in values else t
+            for t in self.inputs
+        )
+        for name in values:
+            self.input(name)
+        return replace(self, inputs=timed)

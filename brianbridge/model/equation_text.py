@@ -1,0 +1,111 @@
+"""Equations of live Brian2 objects as text that Brian2 parses again."""
+
+import re
+
+from brian2.equations.equations import (
+    BOOLEAN,
+    DIFFERENTIAL_EQUATION,
+    INTEGER,
+    SUBEXPRESSION,
+    parse_string_equations,
+)
+from brian2.units.fundamentalunits import DIMENSIONLESS, get_unit
+
+__all__ = [
+    "add_parameter",
+    "neuron_equations",
+    "strip_trainable",
+    "subexpression_names",
+    "synapse_equations",
+    "unit_text",
+]
+
+
+def unit_text(dimensions):
+    """Coherent SI unit as text, for example ``'volt'`` or ``'siemens / (meter ** 2)'``."""
+    return "1" if dimensions is DIMENSIONLESS else repr(get_unit(dimensions))
+
+
+def _line(equation, expression=None, flags=None):
+    kind = {BOOLEAN: "boolean", INTEGER: "integer"}.get(equation.var_type) or unit_text(equation.dim)
+    name = f"d{equation.varname}/dt" if equation.type == DIFFERENTIAL_EQUATION else equation.varname
+    expression = expression or (equation.expr.code if equation.expr is not None else None)
+    flags = equation.flags if flags is None else flags
+    definition = f"{name} = {expression}" if expression else name
+    return f"{definition} : {kind}" + (f" ({', '.join(flags)})" if flags else "")
+
+
+def neuron_equations(group):
+    """The equations of a `NeuronGroup` as its user wrote them, one a line."""
+    return "\n".join(_line(equation) for equation in group.user_equations.values())
+
+
+def synapse_equations(synapses):
+    """The equations of a `Synapses`, put together again from the parts into which Brian2 splits them."""
+    constant = {}
+    if synapses.subexpression_updater is not None:
+        lines = synapses.subexpression_updater.abstract_code.strip().split("\n")
+        constant = dict(line.split(" = ", 1) for line in lines)
+    lines = []
+    for equation in synapses.equations.values():
+        if equation.varname == synapses.multisynaptic_index:
+            continue
+        if equation.varname in constant:
+            lines.append(_line(equation, constant[equation.varname], ["constant over dt"]))
+        else:
+            lines.append(_line(equation))
+    if synapses.event_driven is not None:
+        lines += [_line(eq) for eq in synapses.event_driven.values() if eq.type == DIFFERENTIAL_EQUATION]
+    for target, updater in synapses.summed_updaters.items():
+        unit = unit_text(updater.target_var.dim)
+        lines.append(f"{target} = {updater.expression.code} : {unit} (summed)")
+    return "\n".join(lines)
+
+
+def strip_trainable(text):
+    """Take the flag ``trainable`` out of equation text.
+
+    Brian2's own parser reads the flag; only `NeuronGroup` and `Synapses` would reject it.
+
+    Parameters
+    ----------
+    text : str
+        Brian2 equations, in which parameters may carry the flag ``trainable``.
+
+    Returns
+    -------
+    text : str
+        The same without the flag.
+    names : tuple of str
+        The flagged variables.
+
+    Raises
+    ------
+    ValueError
+        If something other than a parameter or a state variable is flagged.
+    """
+    flagged = [eq for eq in parse_string_equations(text).values() if "trainable" in eq.flags]
+    for equation in flagged:
+        if equation.type == SUBEXPRESSION:
+            raise ValueError(
+                f"'{equation.varname} = {equation.expr.code}' is flagged trainable, but it is computed from "
+                "other variables. Flag the parameters in its expression instead."
+            )
+    text = re.sub(r",\s*trainable\b", "", text)
+    text = re.sub(r"\(\s*trainable\s*,\s*", "(", text)
+    text = re.sub(r"\(\s*trainable\s*\)", "", text)
+    return text, tuple(equation.varname for equation in flagged)
+
+
+def add_parameter(text, name, dimensions):
+    """Append a ``(shared, constant)`` parameter to equation text."""
+    return f"{text}\n{name} : {unit_text(dimensions)} (shared, constant)"
+
+
+def subexpression_names(text):
+    """Names that equation text computes from others, summed variables of `Synapses` aside."""
+    return tuple(
+        equation.varname
+        for equation in parse_string_equations(text).values()
+        if equation.type == SUBEXPRESSION and "summed" not in equation.flags
+    )

@@ -1,0 +1,159 @@
+"""Build a live Brian2 `Network` from a `Model`, for any time step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, second
+from brian2.units.fundamentalunits import Quantity
+
+from brianbridge.model.description import Neurons
+from brianbridge.model.roles import contained_objects
+
+__all__ = ["Live", "rebuild"]
+
+
+@dataclass
+class Live:
+    """A live network and its parts by name.
+
+    Attributes
+    ----------
+    network : brian2.Network
+    groups : dict of str to NeuronGroup or Synapses
+    inputs : dict of str to TimedArray
+        Change a trial's input in place: ``live.inputs['stim'].values[:] = ...``.
+    """
+
+    network: Network
+    groups: dict
+    inputs: dict
+
+    def __getitem__(self, name):
+        return self.groups[name]
+
+
+def rebuild(model, dt=None, extra_names=None):
+    """Build an ordinary Brian2 network.
+
+    Parameters
+    ----------
+    model : Model
+    dt : Quantity, optional
+        Another time step. Groups with a coarser step of their own keep the ratio to the finest.
+    extra_names : dict of str to dict, optional
+        Further names for the namespace of a group (frozen noise, for example).
+
+    Returns
+    -------
+    Live
+    """
+    scale = 1.0 if dt is None else float(dt) / model.dt
+    clocks = {}
+    inputs = {timed.name: _timed_array(timed) for timed in model.inputs}
+    groups = {}
+    for group in model.groups:
+        step = group.dt if scale == 1.0 else group.dt * scale
+        clock = clocks.setdefault(step, Clock(Quantity(step, dim=_SECOND)))
+        names = {**_namespace(model, group, inputs), **(extra_names or {}).get(group.name, {})}
+        build = _neurons if isinstance(group, Neurons) else _projection
+        groups[group.name] = live = build(group, groups, clock, names)
+        _set_values(group, live)
+        for role, contained in contained_objects(live).items():
+            contained.when, contained.order, contained.active = group.schedule[role]
+    network = Network(*groups.values())
+    network.schedule = list(model.schedule)
+    return Live(network, groups, inputs)
+
+
+_SECOND = second.dim
+
+
+def _timed_array(timed):
+    return TimedArray(
+        Quantity(np.array(timed.values), dim=timed.dimensions), dt=Quantity(timed.dt, dim=_SECOND)
+    )
+
+
+def _namespace(model, group, inputs):
+    names = {
+        name: _quantity(constant.value, constant.dimensions) for name, constant in group.constants.items()
+    }
+    names |= {identifier: inputs[name] for identifier, name in group.inputs.items()}
+    names |= {name: model.functions[name] for name in group.functions}
+    return names
+
+
+def _quantity(value, dimensions):
+    return value if isinstance(value, bool) else Quantity(value, dim=dimensions)
+
+
+def _neurons(group, groups, clock, namespace):
+    events = {name: condition for name, condition in group.events.items() if name != "spike"}
+    refractory = group.refractory
+    if isinstance(refractory, float):
+        refractory = Quantity(refractory, dim=_SECOND)
+    live = NeuronGroup(
+        group.n,
+        group.equations,
+        threshold=group.events.get("spike"),
+        reset=group.codes.get("spike"),
+        refractory=refractory,
+        events=events or None,
+        method=group.method,
+        method_options=dict(group.method_options) or None,
+        namespace=namespace,
+        dtype=_dtypes(group),
+        clock=clock,
+        order=group.order,
+        name=group.name,
+    )
+    for event, code in group.codes.items():
+        if event != "spike":
+            live.run_on_event(event, code)
+    return live
+
+
+def _projection(group, groups, clock, namespace):
+    def end(name, start, stop):
+        return groups[name] if start is None else groups[name][start:stop]
+
+    on = {"pre": {}, "post": {}}
+    for pathway in group.pathways:
+        on[pathway.prepost][pathway.name] = pathway.code
+    live = Synapses(
+        end(*group.source),
+        end(*group.target),
+        model=group.equations,
+        on_pre=on["pre"] or None,
+        on_post=on["post"] or None,
+        on_event={pathway.name: pathway.event for pathway in group.pathways},
+        delay={p.name: Quantity(float(p.delay), dim=_SECOND) for p in group.pathways if p.delay.shape == ()},
+        multisynaptic_index=group.multisynaptic_index,
+        method=group.method,
+        method_options=dict(group.method_options) or None,
+        namespace=namespace,
+        dtype=_dtypes(group),
+        clock=clock,
+        order=group.order,
+        name=group.name,
+    )
+    if group.n:
+        live.connect(i=np.array(group.i), j=np.array(group.j))
+    else:
+        live.connect(False)
+    for pathway in group.pathways:
+        if pathway.delay.shape != () and group.n:
+            getattr(live, pathway.name).variables["delay"].set_value(np.array(pathway.delay))
+    return live
+
+
+def _dtypes(group):
+    return {
+        name: value.dtype for name, value in group.values.items() if name not in ("lastspike", "lastupdate")
+    }
+
+
+def _set_values(group, live):
+    """Assign without units: the values are SI, bit for bit."""
+    for name, value in group.values.items():
+        live.variables[name].set_value(np.array(value))

@@ -1,0 +1,26 @@
+"""
+The figures of a report, in one style.
+
+Each function takes plain numpy arrays and returns a `matplotlib.figure.Figure`. None touches pyplot, so
+a figure leaves no trace in the user's session. Times are in ms, rates in Hz.
+"""
+
+from .parameters import parameter_distributions
+from .spiking import raster, rates_by_dt
+from .style import EXCITATORY, INHIBITORY, INK, TARGET, figure_style, new_figure
+from .training import loss_curve
+from .trials import example_trial
+
+__all__ = [
+    "EXCITATORY",
+    "INHIBITORY",
+    "INK",
+    "TARGET",
+    "example_trial",
+    "figure_style",
+    "loss_curve",
+    "new_figure",
+    "parameter_distributions",
+    "raster",
+    "rates_by_dt",
+]

@@ -1,0 +1,1 @@
+"""The differentiable PyTorch twin of a Brian2 network."""

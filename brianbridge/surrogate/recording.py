@@ -1,0 +1,84 @@
+"""What a simulation of the surrogate returns."""
+
+import numpy as np
+import torch
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit
+
+from brianbridge.model.naming import variable_name
+
+__all__ = ["Records"]
+
+
+class Records:
+    """Recorded variables of a batch of trials.
+
+    ``records[cells.v]`` is a tensor of shape (time, batch, n) in SI units; ``records[cells.v, mV]`` the same
+    in another unit; ``records[cells]`` the spikes of a group, 0 or 1.
+
+    Attributes
+    ----------
+    dt : Quantity
+        The time step between two rows.
+    when : str
+        The scheduling slot after which values were taken.
+    final : dict of str to Tensor
+        State after the last step, to go on from: ``surrogate(initial=records.final)``.
+    noise : dict of str to Tensor
+        The random numbers of every step, to be replayed: ``surrogate(noise=records.noise)``.
+    """
+
+    def __init__(self, model, values, dimensions, dt, when, final, noise):
+        self._model = model
+        self._values = values
+        self._dimensions = dimensions
+        self.dt = dt
+        self.when = when
+        self.final = final
+        self.noise = noise
+
+    def __getitem__(self, key):
+        unit = None
+        if isinstance(key, tuple):
+            key, unit = key
+        name = ".".join(variable_name(key, self._model))
+        if name not in self._values:
+            raise KeyError(
+                f"{name} was not recorded; recorded are {', '.join(self._values) or 'no variables'}."
+            )
+        values = self._values[name]
+        if unit is None:
+            return values
+        dimensions = self._dimensions[name]
+        if get_dimensions(unit) != dimensions:
+            raise ValueError(f"{name} is in {get_unit(dimensions)!r}, which cannot be given in {unit!r}.")
+        return values / float(unit)
+
+    def __contains__(self, key):
+        return ".".join(variable_name(key, self._model)) in self._values
+
+    def __repr__(self):
+        shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in self._values.items())
+        return f"Records({shapes}; dt = {self.dt}, when = {self.when!r})"
+
+    @property
+    def names(self):
+        """Names of the recorded variables."""
+        return tuple(self._values)
+
+    def quantity(self, key):
+        """Recorded values as an array with units, without gradient."""
+        name = ".".join(variable_name(key, self._model))
+        values = self._values[name].detach().cpu().numpy()
+        dimensions = self._dimensions[name]
+        return values if dimensions is DIMENSIONLESS else Quantity(values, dim=dimensions)
+
+    def rates(self, group):
+        """Mean firing rate of each neuron over time and trials, in Hz, shape (n,)."""
+        spikes = self[group].detach()
+        return (spikes.mean(dim=(0, 1)) / float(self.dt)).cpu().numpy().astype(np.float64)
+
+    @property
+    def time(self):
+        """Start of every step in seconds."""
+        steps = next(iter(self._values.values())).shape[0]
+        return torch.arange(steps, dtype=torch.float64) * float(self.dt)

@@ -1,0 +1,518 @@
+"""Render a `Program` as the Python source of one time step.
+
+Two functions are made: ``prelude``, everything that depends on parameters only and is computed once (in
+float64), and ``step``, one time step of the whole network in Brian2's schedule order.
+"""
+
+import ast
+import keyword
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+from brian2.input.timedarray import _find_K
+from brian2.parsing.rendering import NodeRenderer
+
+from brianbridge.surrogate.operations import ELEMENTWISE
+
+__all__ = ["Rendered", "render"]
+
+SYMBOLS = NodeRenderer.expression_ops
+WIDE = ("lastspike", "lastupdate")  # times stay float64 even in float32 training
+
+
+@dataclass(frozen=True)
+class Code:
+    """Rendered expression with what is known of its value.
+
+    Attributes
+    ----------
+    kind : str
+        ``'float'``, ``'integer'``, ``'boolean'`` or ``'soft'`` (a boolean as 0 or 1 with a gradient).
+    constant : bool
+        Depends on parameters only.
+    wide : bool
+        Computed in float64 even where states are float32.
+    number : bool
+        A Python number at run time, not a tensor.
+    """
+
+    text: str
+    kind: str = "float"
+    constant: bool = False
+    wide: bool = False
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Source of a time step.
+
+    Attributes
+    ----------
+    source : str
+        Python text that defines ``prelude(P)`` and ``step(S, C, t, k, X, N, G, O)``.
+    states : tuple of str
+        Keys of the state arrays, in the order of ``S``.
+    parameters : tuple of str
+        Keys of the arrays in ``P``.
+    routes : tuple of str
+        ``'order NAME'`` and ``'delays NAME'`` of the pathways, also in ``P``.
+    events : tuple of str
+        Events whose present value is part of ``S``, after the arrays.
+    pathways : tuple of (str, str, int)
+        Name, event and number of past steps that each delayed pathway remembers, after the events in ``S``.
+    noise : dict of str to (str, int, bool)
+        Places that draw random numbers: function, size of the array, and the runner that draws.
+    """
+
+    source: str
+    states: tuple
+    parameters: tuple
+    routes: tuple
+    events: tuple
+    pathways: tuple
+    noise: dict
+
+
+def render(program, records=()):
+    """Render a program.
+
+    Parameters
+    ----------
+    program : Program
+    records : sequence of (Block or str, int)
+        What to record: a block of the kind ``'record'`` or the key of an event, and the number of the block
+        of the program before which it is taken.
+
+    Returns
+    -------
+    Rendered
+    """
+    return _Renderer(program, records).rendered()
+
+
+class _Renderer:
+    """State of one rendering: identifiers, prelude lines, step lines."""
+
+    def __init__(self, program, records):
+        self.program = program
+        self.records = records
+        self.identifiers = {}
+        self.used = set()
+        self.prelude, self.step = [], []
+        self.hoisted = {}
+        self.noise = {}
+        self.pathways = []
+        self.routes = []
+
+    def rendered(self):
+        pending = sorted(enumerate(self.records), key=lambda item: item[1][1])
+        for number, block in enumerate(self.program.blocks):
+            while pending and pending[0][1][1] <= number:
+                self._record(*pending.pop(0))
+            self._block(number, block)
+        for rest in pending:
+            self._record(*rest)
+        return self._assemble()
+
+    # -- identifiers ----------------------------------------------------------------------------------
+
+    def identifier(self, key):
+        """A readable Python identifier for ``group.variable``."""
+        if key not in self.identifiers:
+            name = re.sub(r"\W", "_", key).strip("_") or "x"
+            if keyword.iskeyword(name) or name in ("prelude", "step", "ops"):
+                name += "_"
+            while name in self.used:
+                name += "_"
+            self.used.add(name)
+            self.identifiers[key] = name
+        return self.identifiers[key]
+
+    def event(self, key):
+        return self.identifier(f"spikes {key}")
+
+    def constant(self, key):
+        """Identifier of an array that describes the routing of a pathway, not the network's state."""
+        if key not in self.routes:
+            self.routes.append(key)
+        return self.identifier(key)
+
+    def hoist(self, code):
+        """Move a time-invariant expression into the prelude; the same expression is computed once."""
+        if code.text not in self.hoisted:
+            name = f"c{len(self.hoisted)}"
+            self.hoisted[code.text] = name
+            self.prelude.append(f"{name} = {code.text}")
+        return replace(code, text=self.hoisted[code.text])
+
+    # -- blocks ---------------------------------------------------------------------------------------
+
+    def _block(self, number, block):
+        self.step.append(f"# {block.name} ({block.slot}, order {block.order})")
+        getattr(self, f"_{block.kind}")(block, _Expressions(self, block, number))
+
+    def _update(self, block, expressions):
+        for line in block.lines:
+            name = block.names.get(line.variable)
+            if name is None:
+                expressions.define(line)
+                continue
+            target, value = expressions.assignment(line)
+            if line.variable in block.gates:
+                gate = expressions.read(block.gates[line.variable])
+                value = f"ops.where({gate.text}, {value}, {target})"
+            self.step.append(f"{target} = {value}")
+
+    def _threshold(self, block, expressions):
+        for line in block.lines:
+            expressions.define(line, soft=line.kind == "boolean")
+        event = self.event(block.event)
+        condition = expressions.locals["_cond"]
+        self.step.append(f"{event} = ops.event({condition.text}, {event})")
+        if block.sets_refractory:
+            free = self.identifier(f"{block.group}.not_refractory")
+            last = self.identifier(f"{block.group}.lastspike")
+            self.step.append(f"{free} = {free} & ({event} < 0.5)")
+            self.step.append(f"{last} = torch.where({event} > 0.5, t, {last})")
+
+    def _reset(self, block, expressions):
+        mask = self.event(block.event)
+        for line in block.lines:
+            if line.variable not in block.names:
+                expressions.define(line)
+                continue
+            target, value = expressions.assignment(line)
+            self.step.append(f"{target} = ops.reset({mask}, {value}, {target})")
+
+    def _pathway(self, block, expressions):
+        mask = f"arrived_{expressions.number}"
+        sources = self.identifier(block.sources)
+        event, longest = self.event(block.event), int(block.delays.max())
+        seen = f"({event},)"
+        if longest:
+            past = self.identifier(f"past {block.name}")
+            self.pathways.append((block.name, block.event, longest))
+            seen = f"seen_{expressions.number}"
+            self.step.append(f"{seen} = ({event}, *{past})")
+            self.step.append(f"{past} = {seen}[:-1]")
+        delays = int(block.delays[0]) if len(block.delays) == 1 else self.constant(f"delays {block.name}")
+        self.step.append(f"{mask} = ops.arrived({seen}, {delays}, {sources})")
+        for line in block.lines:
+            self._pathway_line(block, expressions, line, mask)
+
+    def _pathway_line(self, block, expressions, line, mask):
+        name = block.names.get(line.variable)
+        if name is None:
+            expressions.define(line)
+            return
+        if name.index is not None:
+            self._line_at(block, expressions, line, mask)
+            return
+        target, value = expressions.assignment(line)
+        if line.variable == "lastupdate" or (
+            line.variable in block.decays and line.expression.strip() == f"_{line.variable}"
+        ):
+            self.step.append(f"{target} = ops.decay({mask}, {value}, {target})")
+        elif line.operation in ("+=", "-=") and expressions.is_float(line.variable):
+            rhs = expressions.render(line.expression)
+            self.step.append(f"{target} = {target} {line.operation[0]} {mask}*({rhs.text})")
+        else:
+            self.step.append(f"{target} = ops.select({mask}, {value}, {target})")
+
+    def _line_at(self, block, expressions, line, mask):
+        """A line that writes to a pre- or postsynaptic neuron's variable."""
+        name = block.names[line.variable]
+        target, index = self.identifier(name.key), self.identifier(name.index)
+        if line.variable in block.gates:
+            gate = expressions.read(block.gates[line.variable])
+            mask = f"({mask}*ops.soft({gate.text}))"
+        value = expressions.render(line.expression).text
+        order = self.constant(f"order {block.name}")
+        if line.operation in ("+=", "-="):
+            sign = "-" if line.operation == "-=" else ""
+            self.step.append(f"{target} = ops.add_at({target}, {index}, {order}, {sign}({mask}*({value})))")
+        elif line.operation in ("*=", "/="):
+            value = f"1/({value})" if line.operation == "/=" else value
+            self.step.append(f"{target} = ops.multiply_at({target}, {index}, {order}, {mask}, {value})")
+        else:
+            self.step.append(f"{target} = ops.assign_at({target}, {index}, {mask}, {value})")
+
+    def _summed(self, block, expressions):
+        for line in block.lines:
+            expressions.define(line)
+        target, index = self.identifier(block.target), self.identifier(block.target_index)
+        value = expressions.locals["_synaptic_var"].text
+        start, stop = block.target_range
+        self.step.append(f"{target} = ops.sum_at({target}, {index}, {value}, {start}, {stop})")
+
+    def _record(self, number, record):
+        what, _ = record
+        if isinstance(what, str):
+            self.step.append(f"O[{number}].append({self.event(what)})")
+            return
+        expressions = _Expressions(self, what, f"record{number}")
+        for line in what.lines:
+            expressions.define(line)
+        self.step.append(f"O[{number}].append({expressions.locals['_recorded'].text})")
+
+    # -- assembly -------------------------------------------------------------------------------------
+
+    def _assemble(self):
+        arrays = self.program.arrays
+        states = tuple(key for key in arrays if arrays[key].role == "state" and key in self.identifiers)
+        parameters = tuple(key for key in arrays if arrays[key].role != "state" and key in self.identifiers)
+        events = tuple(key for key in self.program.events if f"spikes {key}" in self.identifiers)
+        given = (*parameters, *self.routes)
+        kept = [self.identifier(key) for key in given] + list(self.hoisted.values())
+        carried = [self.identifier(key) for key in states] + [self.event(key) for key in events]
+        carried += [self.identifier(f"past {name}") for name, _, _ in self.pathways]
+        unpack = lambda names: f"({', '.join(names)}{',' if names else ''})"  # noqa: E731
+        lines = ["def prelude(P):"]
+        lines += [f"    {self.identifier(key)} = P[{key!r}]" for key in given]
+        lines += [f"    {line}" for line in self.prelude]
+        lines += [f"    return {unpack(kept)}", ""]
+        lines += ["def step(S, C, t, k, X, N, G, O):"]
+        lines += [f"    {unpack(kept)} = C"] if kept else []
+        lines += [f"    {unpack(carried)} = S"] if carried else []
+        lines += [f"    {line}" for line in self.step]
+        lines += [f"    return {unpack(carried)}"]
+        return Rendered(
+            "\n".join(lines) + "\n",
+            states,
+            parameters,
+            tuple(self.routes),
+            events,
+            tuple(self.pathways),
+            self.noise,
+        )
+
+
+class _Expressions:
+    """Renders the expressions of one block."""
+
+    def __init__(self, renderer, block, number):
+        self.renderer, self.block, self.number = renderer, block, number
+        self.locals = {}
+        self.calls = 0
+        self.is_one = frozenset()
+        self.soft = False
+
+    # -- statements -----------------------------------------------------------------------------------
+
+    def define(self, line, soft=False):
+        """A local name: in the prelude where it depends on parameters only."""
+        self.soft = soft
+        code = self.line_value(line)
+        self.soft = False
+        if line.operation not in ("=", ":="):
+            old = self.locals[line.variable]
+            code = replace(code, text=f"{old.text} {line.operation[:-1]} ({code.text})", constant=False)
+        name = f"{line.variable}_{self.number}"
+        if code.constant and line.operation == ":=":
+            code = self.renderer.hoist(code) if not code.text.isidentifier() else code
+        else:
+            self.renderer.step.append(f"{name} = {code.text}")
+            code = replace(code, text=name, constant=False)
+        self.locals[line.variable] = code
+
+    def assignment(self, line):
+        """Target and new value of a line that writes to an array."""
+        target = self.renderer.identifier(self.block.names[line.variable].key)
+        code = self.line_value(line)
+        text = code.text
+        if line.operation not in ("=", ":="):
+            text = f"{target} {line.operation[:-1]} ({text})"
+        if code.number and line.operation in ("=", ":="):
+            text = f"ops.full({text}, {target})"
+        elif line.variable not in WIDE and (
+            code.wide or code.kind != "float" or not self.is_float(line.variable)
+        ):
+            text = f"ops.cast({text}, {target})"
+        return target, text
+
+    def line_value(self, line):
+        self.is_one = (
+            frozenset(self.block.gates.values()) if line.variable in self.block.frozen else frozenset()
+        )
+        if line.boolean is not None and line.boolean in self.is_one:
+            code = self.render(line.when_true)
+        elif line.boolean is not None:
+            condition, yes, no = (
+                self.read(line.boolean),
+                self.render(line.when_true),
+                self.render(line.when_false),
+            )
+            code = Code(f"ops.where({condition.text}, {yes.text}, {no.text})", wide=yes.wide or no.wide)
+        else:
+            code = self.render(line.expression)
+        self.is_one = frozenset()
+        return code
+
+    def is_float(self, identifier):
+        return self.renderer.program.arrays[self.block.names[identifier].key].kind == "float"
+
+    # -- names ----------------------------------------------------------------------------------------
+
+    def read(self, identifier):
+        if identifier in self.locals:
+            return self.locals[identifier]
+        name = self.block.names.get(identifier)
+        if name is None:
+            return self.literal(identifier)
+        return getattr(self, "read_" + name.kind.replace(" ", "_"))(name)
+
+    def literal(self, identifier):
+        values = {
+            "True": ("True", "boolean"),
+            "False": ("False", "boolean"),
+            "inf": ("float('inf')", "float"),
+            "pi": (repr(np.pi), "float"),
+            "e": (repr(np.e), "float"),
+        }
+        text, kind = values[identifier]
+        return Code(text, kind, constant=True, number=True)
+
+    def read_constant(self, name):
+        kind = (
+            "boolean"
+            if isinstance(name.value, bool)
+            else "integer"
+            if isinstance(name.value, int)
+            else "float"
+        )
+        return Code(repr(name.value), kind, constant=True, number=True)
+
+    def read_time(self, name):
+        return Code("t", number=True)
+
+    def read_step_size(self, name):
+        return Code(repr(name.value), constant=True, number=True)
+
+    def read_step_number(self, name):
+        return Code(f"int(t/{name.value!r} + 0.5)", "integer", number=True)
+
+    def read_array(self, name):
+        array = self.renderer.program.arrays[name.key]
+        text = self.renderer.identifier(name.key)
+        code = Code(text, array.kind, array.role != "state", wide=name.key.rpartition(".")[2] in WIDE)
+        if name.index is None or array.scalar:
+            return code
+        index = self.renderer.identifier(name.index)
+        code = replace(code, text=f"{text}.index_select(-1, {index})")
+        return self.renderer.hoist(code) if code.constant else code
+
+    # -- expressions ----------------------------------------------------------------------------------
+
+    def render(self, expression):
+        return self.node(ast.parse(expression.strip(), mode="eval").body)
+
+    def node(self, node):
+        code = getattr(self, type(node).__name__)(node)
+        if code.constant and not isinstance(node, ast.Name | ast.Constant | ast.UnaryOp):
+            return self.renderer.hoist(code)
+        return code
+
+    def Name(self, node):
+        return self.read(node.id)
+
+    def Constant(self, node):
+        kind = (
+            "boolean"
+            if isinstance(node.value, bool)
+            else "integer"
+            if isinstance(node.value, int)
+            else "float"
+        )
+        return Code(repr(node.value), kind, constant=True, number=True)
+
+    def combine(self, text, kind, *parts):
+        return Code(
+            text,
+            kind,
+            constant=all(p.constant for p in parts),
+            wide=any(p.wide for p in parts),
+            number=all(p.number for p in parts),
+        )
+
+    def BinOp(self, node):
+        left, right = self.node(node.left), self.node(node.right)
+        operator = type(node.op).__name__
+        integers = left.kind != "float" and right.kind != "float" and "soft" not in (left.kind, right.kind)
+        if operator == "Pow":
+            return self.combine(f"ops.power({left.text}, {right.text})", "float", left, right)
+        if operator == "Div" and integers:
+            return self.combine(f"ops.divide({left.text}, {right.text})", "float", left, right)
+        return self.combine(
+            f"({left.text} {SYMBOLS[operator]} {right.text})", "integer" if integers else "float", left, right
+        )
+
+    def UnaryOp(self, node):
+        operand = self.node(node.operand)
+        if isinstance(node.op, ast.Not):
+            if operand.kind == "soft" or (self.soft and not operand.constant):
+                return self.combine(f"(1 - ops.soft({operand.text}))", "soft", operand)
+            return self.combine(f"ops.negate({operand.text})", "boolean", operand)
+        return self.combine(f"({SYMBOLS[type(node.op).__name__]}{operand.text})", operand.kind, operand)
+
+    def Compare(self, node):
+        left, right = self.node(node.left), self.node(node.comparators[0])
+        operator = SYMBOLS[type(node.ops[0]).__name__]
+        both = self.combine(f"({left.text} {operator} {right.text})", "boolean", left, right)
+        float_ = "float" in (left.kind, right.kind)
+        if self.soft and not both.constant and float_ and operator in ("<", "<=", ">", ">="):
+            gradient = f"G[{self.block.group!r}]"
+            return replace(
+                both, kind="soft", text=f"ops.compare({left.text}, {right.text}, {operator!r}, {gradient})"
+            )
+        return both
+
+    def BoolOp(self, node):
+        parts = [self.node(value) for value in node.values]
+        if any(part.kind == "soft" for part in parts):
+            factors = [f"ops.soft({part.text})" for part in parts]
+            text = factors[0]
+            for factor in factors[1:]:
+                text = (
+                    f"{text}*{factor}"
+                    if isinstance(node.op, ast.And)
+                    else f"({text} + {factor} - {text}*{factor})"
+                )
+            return self.combine(f"({text})", "soft", *parts)
+        sign = " & " if isinstance(node.op, ast.And) else " | "
+        return self.combine("(" + sign.join(part.text for part in parts) + ")", "boolean", *parts)
+
+    def Call(self, node):
+        name = node.func.id
+        meaning = self.block.names.get(name)
+        if meaning is not None and meaning.kind == "random":
+            return self.random(name)
+        if name == "int" and isinstance(node.args[0], ast.Name) and node.args[0].id in self.is_one:
+            return Code("1", "integer", constant=True, number=True)
+        arguments = [self.node(argument) for argument in node.args]
+        if meaning is not None and meaning.kind == "timed input":
+            return self.timed_input(meaning.key, arguments)
+        known = name in ELEMENTWISE or name in ("clip", "exprel", "int", "floor", "ceil", "timestep")
+        function = f"ops.{name}" if known else f"user[{name!r}]"
+        kind = "integer" if name in ("int", "floor", "ceil", "timestep") else "float"
+        code = self.combine(f"{function}({', '.join(a.text for a in arguments)})", kind, *arguments)
+        if name in ("int", "floor", "ceil", "timestep"):
+            return replace(code, wide=False)
+        return code if known else replace(code, constant=False, number=False)
+
+    def random(self, function):
+        key = f"{self.block.name}/{self.calls}"
+        self.calls += 1
+        self.renderer.noise[key] = (function, self.block.size, self.block.name)
+        return Code(f"N[{key!r}][k]")
+
+    def timed_input(self, key, arguments):
+        timed = self.renderer.program.inputs[key]
+        upsampling = _find_K(self.block.dt, timed.dt)
+        columns = ""
+        if len(arguments) == 2:
+            index = arguments[1]
+            columns = replace(index, text=f"ops.columns({index.text})")
+            columns = ", " + (self.renderer.hoist(columns) if index.constant else columns).text
+        return Code(f"ops.lookup(X[{key!r}], {arguments[0].text}, {timed.dt!r}, {upsampling}{columns})")

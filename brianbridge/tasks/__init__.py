@@ -1,0 +1,24 @@
+"""Tasks: what a network is shown, what it should answer, and when an answer is correct.
+
+Two ways to a task, with the same result:
+
+>>> from brian2 import ms
+>>> from brianbridge import tasks
+>>> task = tasks.ContextIntegration(delay=300*ms)
+>>> task = tasks.make('context_integration', delay='300 ms')     # names and strings, as in files
+>>> trials = task.trials(rng=1, batch=10, dt=1*ms)
+>>> trials.inputs['stimulus'].shape                              # time, batch, channels
+(1050, 10, 4)
+
+A task of your own is any object with the four members of `Task`. What the built-in tasks are made of is there
+for it too: `tasks.epochs` (the course of a trial), `tasks.conditions` (balanced designs), `tasks.streams`
+(input signals), `tasks.decisions` (reading an answer out of an output).
+"""
+
+from brianbridge.tasks.figure import plot_trials
+from brianbridge.tasks.integration import ContextIntegration
+from brianbridge.tasks.registry import UnknownTaskError, make, names
+from brianbridge.tasks.task import Task
+from brianbridge.tasks.trials import Trials
+
+__all__ = ["ContextIntegration", "Task", "Trials", "UnknownTaskError", "make", "names", "plot_trials"]

@@ -1,0 +1,96 @@
+"""A picture of trials."""
+
+import itertools
+
+import numpy as np
+
+EPOCH_COLOURS = ("#f2f2f2", "#d9e8f5", "#fff3d6", "#e2f0d9", "#f6dde6", "#e6e0f2")
+MOST_TRIALS = 4
+
+
+def plot_trials(trials):
+    """Draw inputs, targets and mask, with the epochs shaded: one column a trial, the first four trials.
+
+    Parameters
+    ----------
+    trials : Trials
+        Select others by index: ``plot_trials(trials[[5, 9]])``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    if len(trials) == 0:
+        raise ValueError("trials is empty, there is nothing to plot; draw at least one, batch=1")
+    import matplotlib.pyplot as plt
+
+    shown = trials[:MOST_TRIALS]
+    rows = [*shown.inputs.items(), ("target", shown.targets), ("mask", shown.mask)]
+    heights = [min(0.6 + 0.5 * values.shape[2], 6) for _, values in rows]
+    figure, axes = plt.subplots(
+        len(rows),
+        len(shown),
+        figsize=(1 + 3 * len(shown), 1 + sum(heights)),
+        squeeze=False,
+        sharex=True,
+        sharey="row",
+        height_ratios=heights,
+        layout="constrained",
+    )
+    for trial, column in enumerate(axes.T):
+        for axis, (name, values) in zip(column, rows, strict=True):
+            _shade_epochs(axis, shown, trial)
+            _stack_channels(axis, name, values, trial, shown.dt)
+            axis.margins(x=0)
+        _name_epochs(column[0], shown, trial)
+        column[0].set_title(
+            "\n".join(f"{name} = {value[trial]}" for name, value in shown.conditions.items()),
+            fontsize=8,
+            loc="left",
+            pad=18,
+        )
+        column[-1].set_xlabel("time (ms)")
+    for axis, (name, _) in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(name)
+    return figure
+
+
+def _stack_channels(axis, name, values, trial, dt):
+    """Draw channels above each other, channel 0 on top, all on the same scale within a row."""
+    spacing = 1.1 * (np.ptp(values, axis=(0, 1)).max() or 1.0)
+    time = np.arange(len(values) + 1) * dt * 1e3
+    heights = -spacing * np.arange(values.shape[2])
+    for channel, height in enumerate(heights):
+        axis.stairs(values[:, trial, channel] + height, time, baseline=None, color="black", linewidth=0.8)
+        axis.axhline(height, color="0.6", linewidth=0.4, zorder=0.5)
+    if name in ("target", "mask") and len(heights) == 1:
+        return  # one trace: the axis itself shows its scale
+    every = 1 + len(heights) // 12
+    axis.set_yticks(heights[::every], [str(channel) for channel in range(0, len(heights), every)])
+
+
+def _epochs_in_ms(trials, trial):
+    for name, epoch in trials.epochs.items():
+        start, stop = epoch[trial] * trials.dt * 1e3
+        if stop > start:
+            yield name, start, stop
+
+
+def _shade_epochs(axis, trials, trial):
+    colours = dict(zip(trials.epochs, itertools.cycle(EPOCH_COLOURS), strict=False))
+    for name, start, stop in _epochs_in_ms(trials, trial):
+        axis.axvspan(start, stop, color=colours[name], linewidth=0, zorder=0)
+
+
+def _name_epochs(axis, trials, trial):
+    for name, start, stop in _epochs_in_ms(trials, trial):
+        axis.annotate(
+            name,
+            ((start + stop) / 2, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=7,
+        )

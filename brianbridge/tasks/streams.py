@@ -1,0 +1,67 @@
+"""Input signals and targets as arrays (time, batch, channels).
+
+Where a signal is to be shown is a boolean array (time, batch), as `brianbridge.tasks.epochs.during` gives it;
+outside it is zero.
+"""
+
+import numpy as np
+
+
+def held(values, shown):
+    """Hold one value a trial and channel for as long as it is shown.
+
+    Parameters
+    ----------
+    values : array (batch, channels)
+    shown : bool array (time, batch)
+
+    Returns
+    -------
+    float array (time, batch, channels)
+    """
+    return np.where(shown[:, :, np.newaxis], np.asarray(values, dtype=float), 0.0)
+
+
+def one_hot(index, channels):
+    """Encode a number from 0 on as the one channel that is 1: (batch,) to (batch, channels)."""
+    return np.eye(channels)[index]
+
+
+def noise_per_step(sd, noise_step, dt):
+    """Scale noise to another time step so that its power, and with it the evidence per time, stays.
+
+    Independent samples held for one step have power ``sd**2 * dt``; their mean over a window of length T has
+    the variance ``sd**2 * dt/T``. The standard deviation must therefore grow as ``sqrt(noise_step/dt)``.
+
+    Parameters
+    ----------
+    sd : float
+        Standard deviation of a sample at a time step of `noise_step`.
+    noise_step, dt : Quantity
+
+    Returns
+    -------
+    float
+        Standard deviation of a sample at `dt`; exactly `sd` where both steps are equal.
+    """
+    return sd * float(np.sqrt(float(noise_step) / float(dt)))
+
+
+def noisy_offsets(rng, offset, sd, shown):
+    """Draw streams of independent Gaussian samples around a constant offset.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    offset : array (batch, channels)
+        Signed mean of each stream.
+    sd : float
+        Standard deviation of each sample: see `noise_per_step`.
+    shown : bool array (time, batch)
+
+    Returns
+    -------
+    float array (time, batch, channels)
+    """
+    noise = sd * rng.standard_normal((*shown.shape, offset.shape[1]))
+    return np.where(shown[:, :, np.newaxis], offset + noise, 0.0)
