@@ -1,0 +1,43 @@
+"""Train Brian2 networks by gradient, and prove in Brian2 that the trained network is still the same network."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+#: Public name to the module that defines it; modules are loaded when a name is first used (PEP 562), so that
+#: what needs no torch does not import it.
+_HOME = {
+    "wrap": "brianbridge.bridge",
+    "load": "brianbridge.bridge",
+    "Model": "brianbridge.model.description",
+    "Refused": "brianbridge.model.refusals",
+    "Bounds": "brianbridge.model.constraints",
+    "Positive": "brianbridge.model.constraints",
+    "Dale": "brianbridge.model.constraints",
+    "Free": "brianbridge.model.constraints",
+    "Surrogate": "brianbridge.surrogate.module",
+    "Box": "brianbridge.surrogate.spike_gradients",
+    "FastSigmoid": "brianbridge.surrogate.spike_gradients",
+    "Triangle": "brianbridge.surrogate.spike_gradients",
+    "CustomGradient": "brianbridge.surrogate.spike_gradients",
+    "fit": "brianbridge.training.fitting",
+    "Trained": "brianbridge.trained.network",
+    "simulate": "brianbridge.simulation.trials",
+    "Report": "brianbridge.report",
+    "tasks": "brianbridge.tasks",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module 'brianbridge' has no attribute {name!r}")
+    module = importlib.import_module(_HOME[name])
+    value = module if name == "tasks" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*__all__, "__version__"]

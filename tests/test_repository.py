@@ -28,7 +28,7 @@ TORCH_FREE = [
     "brianbridge.model",
     "brianbridge.tasks",
     "brianbridge.trained",
-    "brianbridge.simulate",
+    "brianbridge.simulation",
     "brianbridge.report",
 ]
 

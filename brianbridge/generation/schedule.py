@@ -17,6 +17,7 @@ from brian2.utils.stringtools import get_identifiers
 
 from brianbridge.generation.codeobject import FUNCTIONS, RANDOM, StatementsCodeObject
 from brianbridge.generation.program import Array, Block, Line, Name, Program
+from brianbridge.generation.random_numbers import Draw, number_draws, runner_name
 from brianbridge.model.refusals import Refusal, Refused
 
 __all__ = ["program_of", "record_block"]
@@ -124,8 +125,10 @@ class _Arrays:
         variable = variables[identifier]
         if isinstance(variable, TimedArray):
             return Name("timed input", key=self.input_names[id(variable)])
+        if isinstance(variable, Draw):
+            return Name("random", key=variable.function, value=variable.number)
         if isinstance(variable, Function):
-            return Name("random" if identifier in RANDOM else "function", key=identifier)
+            return Name("function", key=identifier)
         if isinstance(variable, Constant):
             return Name("constant", value=np.asarray(variable.get_value()).item())
         if not isinstance(variable, ArrayVariable):
@@ -211,7 +214,7 @@ def _block(obj, arrays):
     statements = _statements(
         obj.group,
         code,
-        obj.name,
+        runner_name(obj),
         getattr(obj, "variables", None),
         obj.template,
         needed=obj.needed_variables,
@@ -221,7 +224,7 @@ def _block(obj, arrays):
     return _finish(
         statements,
         arrays,
-        name=obj.name,
+        name=runner_name(obj),
         group=obj.group.name,
         size=len(obj.group),
         slot=obj.when,
@@ -233,12 +236,13 @@ def _block(obj, arrays):
 
 def _statements(group, code, name, variables, template, needed=(), keywords=None, override=None):
     """Let Brian2 turn abstract code into optimised statements; its complaints become refusals."""
+    code, draws = number_draws(code, name)
     try:
         codeobject = create_runner_codeobj(
             group=group,
             code=code,
             template_name=template,
-            run_namespace={},
+            run_namespace=draws,
             name=f"{name}_statements*",
             check_units=False,
             additional_variables=variables or None,

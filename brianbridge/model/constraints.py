@@ -4,7 +4,7 @@ A constraint is a description only. How it is turned into an unconstrained tenso
 `brianbridge.surrogate.parameters`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, Quantity, get_dimensions, get_unit
@@ -172,15 +172,17 @@ class Trainable:
     @property
     def name(self):
         """``group.variable`` of the first target, the parameter's name in files and histories."""
-        return ".".join(self.targets[0])
+        return ".".join(filter(None, self.targets[0]))
 
-    def labels(self, group):
+    def labels(self, size, group):
         """Label of every element: elements that carry the same label share one value.
 
         Parameters
         ----------
-        group : Neurons or Projection
-            The group that holds the first target.
+        size : int
+            Number of elements.
+        group : Neurons, Projection or None
+            The group that holds the first target; None for a timed input.
 
         Returns
         -------
@@ -188,7 +190,6 @@ class Trainable:
             None when nothing is tied.
         """
         tie = self.constraint.tie
-        size = group.values[self.targets[0][1]].size
         if tie is None:
             return None
         if isinstance(tie, str):
@@ -216,7 +217,3 @@ class Trainable:
                 f"{self.name}: unit={unit} does not fit, the variable is in {get_unit(self.dimensions)!r}."
             )
         return float(unit)
-
-    def with_constraint(self, **changes):
-        """A copy with changes to its constraint."""
-        return replace(self, constraint=replace(self.constraint, **changes))

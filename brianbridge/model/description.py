@@ -116,6 +116,9 @@ class Neurons:
     def __post_init__(self):
         _freeze(self)
 
+    def __repr__(self):
+        return f"<Neurons {self.name!r}: {self.n} neurons>"
+
     def subexpressions(self):
         """Names of the variables that are computed from others."""
         return subexpression_names(self.equations)
@@ -177,6 +180,9 @@ class Projection:
         """Names of the variables that are computed from others."""
         return subexpression_names(self.equations)
 
+    def __repr__(self):
+        return f"<Projection {self.name!r}: {self.source[0]} to {self.target[0]}, {self.n} synapses>"
+
     @property
     def n(self):
         """Number of synapses."""
@@ -211,6 +217,10 @@ class Model:
     def __post_init__(self):
         _freeze(self)
 
+    def __repr__(self):
+        trained = ", ".join(t.name for t in self.trainable) or "nothing"
+        return f"<Model of {', '.join(map(repr, self.groups))}; trains {trained}>"
+
     def __getitem__(self, name):
         for group in self.groups:
             if group.name == name:
@@ -231,6 +241,11 @@ class Model:
         known = ", ".join(timed.name for timed in self.inputs) or "none"
         raise KeyError(f"This model has no timed input {name!r}; it has {known}.")
 
+    def initial_value(self, target):
+        """SI value at t = 0 of ``(group, variable)``, or of a timed input ``('', name)``."""
+        group, variable = target
+        return self[group].values[variable] if group else self.input(variable).values
+
     def with_group(self, group):
         """A copy in which the group of the same name is replaced."""
         return replace(self, groups=tuple(group if g.name == group.name else g for g in self.groups))
@@ -241,7 +256,7 @@ class Model:
         Parameters
         ----------
         values : dict of (group, variable) to ndarray
-            SI values of the variable's own shape.
+            SI values of the variable's own shape; the group of a timed input is ``''``.
 
         Raises
         ------
@@ -250,8 +265,7 @@ class Model:
         """
         model = self
         for (name, variable), new in values.items():
-            group = model[name]
-            old = group.values[variable]
+            old = self.initial_value((name, variable))
             new = np.asarray(new, dtype=old.dtype)
             if new.shape != old.shape:
                 raise ValueError(
@@ -259,8 +273,21 @@ class Model:
                 )
             if new.dtype.kind == "f" and not np.all(np.isfinite(new)):
                 raise ValueError(f"The values given for {name}.{variable} contain NaN or infinity.")
+            if not name:
+                model = model.with_inputs({variable: new})
+                continue
+            group = model[name]
             model = model.with_group(replace(group, values={**group.values, variable: new}))
         return model
+
+    def with_dt(self, dt):
+        """A copy for another time step; groups with a coarser step of their own keep their ratio to it.
+
+        Delays and times in the model stay what they are in seconds; they are rounded to the new step where the
+        network is built.
+        """
+        scale = float(dt) / self.dt
+        return replace(self, groups=tuple(replace(group, dt=group.dt * scale) for group in self.groups))
 
     def with_inputs(self, values):
         """A copy with other `TimedInput` values: dict of name to array of shape (time,) or (time, n)."""

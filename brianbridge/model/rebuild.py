@@ -1,4 +1,4 @@
-"""Build a live Brian2 `Network` from a `Model`, for any time step."""
+"""Build a live Brian2 `Network` from a `Model`."""
 
 from dataclasses import dataclass
 
@@ -32,29 +32,23 @@ class Live:
         return self.groups[name]
 
 
-def rebuild(model, dt=None, extra_names=None):
-    """Build an ordinary Brian2 network.
+def rebuild(model):
+    """Build an ordinary Brian2 network; for another time step see `Model.with_dt`.
 
     Parameters
     ----------
     model : Model
-    dt : Quantity, optional
-        Another time step. Groups with a coarser step of their own keep the ratio to the finest.
-    extra_names : dict of str to dict, optional
-        Further names for the namespace of a group (frozen noise, for example).
 
     Returns
     -------
     Live
     """
-    scale = 1.0 if dt is None else float(dt) / model.dt
     clocks = {}
     inputs = {timed.name: _timed_array(timed) for timed in model.inputs}
     groups = {}
     for group in model.groups:
-        step = group.dt if scale == 1.0 else group.dt * scale
-        clock = clocks.setdefault(step, Clock(Quantity(step, dim=_SECOND)))
-        names = {**_namespace(model, group, inputs), **(extra_names or {}).get(group.name, {})}
+        clock = clocks.setdefault(group.dt, Clock(Quantity(group.dt, dim=_SECOND)))
+        names = _namespace(model, group, inputs)
         build = _neurons if isinstance(group, Neurons) else _projection
         groups[group.name] = live = build(group, groups, clock, names)
         _set_values(group, live)

@@ -85,7 +85,7 @@ class Surrogate(nn.Module):
         self._live = rebuild(model)
         self.program = program_of(model, self._live)
         self.spike_gradients = _spike_gradients(model, self._live, spike_gradient)
-        self.parameter = nn.ModuleList(Parameter(t, model[t.targets[0][0]]) for t in model.trainable)
+        self.parameter = nn.ModuleList(Parameter(t, model) for t in model.trainable)
         self._compiled = {}
         self._constants = {}
         self.to(device)
@@ -180,9 +180,8 @@ class Surrogate(nn.Module):
 
     def _inputs(self, given):
         """Rows of every timed input: a list over its time steps of tensors (batch, n) or (1, n)."""
-        tensors = {
-            timed.name: torch.as_tensor(np.array(timed.values))[:, None] for timed in self.model.inputs
-        }
+        tensors = {timed.name: torch.tensor(timed.values)[:, None] for timed in self.model.inputs}
+        tensors |= {name: value[:, None] for (group, name), value in self.values().items() if not group}
         for key, value in given.items():
             name = input_name(key, self.model)
             tensors[name] = _si(value, self.model.input(name).dimensions, f"the input {name}")
@@ -530,8 +529,8 @@ def _caller_namespace():
     """Local and global variables of the function that called the module."""
     frame = sys._getframe(1)
     while (
-        (frame is not None and "torch/nn" in frame.f_code.co_filename) or frame.f_code.co_filename == __file__
-    ):
+        frame is not None and "torch/nn" in frame.f_code.co_filename
+    ) or frame.f_code.co_filename == __file__:
         frame = frame.f_back
     return {**frame.f_globals, **frame.f_locals}
 

@@ -18,8 +18,8 @@ class Parameter(nn.Module):
     Parameters
     ----------
     trainable : Trainable
-    group : Neurons or Projection
-        The group that holds its first target, with the initial values.
+    model : Model
+        Holds the values to start from.
 
     Raises
     ------
@@ -27,16 +27,18 @@ class Parameter(nn.Module):
         If an initial value breaks the constraint.
     """
 
-    def __init__(self, trainable, group):
+    def __init__(self, trainable, model):
         super().__init__()
         self.trainable = trainable
         self.constraint = trainable.constraint
-        start = np.asarray(group.values[trainable.targets[0][1]], dtype=float)
+        start = np.array(model.initial_value(trainable.targets[0]), dtype=float)
+        owner = trainable.targets[0][0]
+        group = model[owner] if owner else None
         self.shape = start.shape
         self.unit = trainable.field_unit(start)
         self._check(start)
         values = start.reshape(-1)
-        labels = trainable.labels(group)
+        labels = trainable.labels(start.size, group)
         self.register_buffer("labels", None if labels is None else torch.as_tensor(labels))
         self.register_buffer("signs", None)
         if isinstance(self.constraint, Dale):
@@ -45,7 +47,7 @@ class Parameter(nn.Module):
             values = np.abs(values)
         if labels is not None:
             values = np.bincount(labels, weights=values) / np.bincount(labels)
-        self.raw = nn.Parameter(self._inverse(torch.as_tensor(values)))
+        self.raw = nn.Parameter(self._inverse(torch.tensor(values)))
         mask = self.constraint.mask
         self.register_buffer(
             "mask", None if mask is None else torch.as_tensor(np.asarray(mask, bool).reshape(-1))

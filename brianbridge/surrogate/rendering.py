@@ -295,7 +295,6 @@ class _Expressions:
     def __init__(self, renderer, block, number):
         self.renderer, self.block, self.number = renderer, block, number
         self.locals = {}
-        self.calls = 0
         self.is_one = frozenset()
         self.soft = False
 
@@ -487,7 +486,7 @@ class _Expressions:
         name = node.func.id
         meaning = self.block.names.get(name)
         if meaning is not None and meaning.kind == "random":
-            return self.random(name)
+            return self.random(meaning)
         if name == "int" and isinstance(node.args[0], ast.Name) and node.args[0].id in self.is_one:
             return Code("1", "integer", constant=True, number=True)
         arguments = [self.node(argument) for argument in node.args]
@@ -501,10 +500,9 @@ class _Expressions:
             return replace(code, wide=False)
         return code if known else replace(code, constant=False, number=False)
 
-    def random(self, function):
-        key = f"{self.block.name}/{self.calls}"
-        self.calls += 1
-        self.renderer.noise[key] = (function, self.block.size, self.block.name)
+    def random(self, name):
+        key = f"{self.block.name}/{name.value}"
+        self.renderer.noise[key] = (name.key, self.block.size, self.block.name)
         return Code(f"N[{key!r}][k]")
 
     def timed_input(self, key, arguments):

@@ -1,0 +1,1 @@
+"""Simulation of trained networks in Brian2 itself. No torch."""

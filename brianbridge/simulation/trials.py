@@ -1,0 +1,145 @@
+"""Run trials of a task in Brian2."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from brian2 import SpikeMonitor, StateMonitor, prefs, second, seed
+from tqdm.auto import tqdm
+
+from brianbridge.generation.frozen_noise import freeze_noise
+from brianbridge.model.rebuild import rebuild
+from brianbridge.trained.writing import write_input
+
+__all__ = ["Simulated", "simulate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """Trials that ran in Brian2.
+
+    Attributes
+    ----------
+    output : ndarray, shape (time, batch, n)
+        The output variable at the end of every step of the trials' own time step, SI.
+    spikes : dict of str to list of (ndarray, ndarray)
+        For each group and trial the neurons that spiked and the steps in which they did.
+    sizes : dict of str to int
+        Numbers of neurons.
+    dt : float
+        Time step of the simulation in seconds.
+    steps : int
+        Number of these steps in a trial.
+    final : list of dict
+        State of all variables at the end of each trial.
+    """
+
+    output: np.ndarray
+    spikes: dict
+    sizes: dict
+    dt: float
+    steps: int
+    final: list
+
+    def raster(self, group, trial):
+        """Spikes of one trial as booleans, shape (steps, n)."""
+        neurons, steps = self.spikes[group][trial]
+        raster = np.zeros((self.steps, self.sizes[group]), dtype=bool)
+        raster[steps, neurons] = True
+        return raster
+
+    def rates(self, group):
+        """Mean firing rate of every neuron over all trials in Hz, shape (n,)."""
+        trials = self.spikes[group]
+        counts = sum(np.bincount(neurons, minlength=self.sizes[group]) for neurons, _ in trials)
+        return counts / (len(trials) * self.steps * self.dt)
+
+
+def simulate(trained, trials, *, dt=None, noise=None, random_seed=None, target=None, progress=True):
+    """Run trials in Brian2, one after the other.
+
+    Parameters
+    ----------
+    trained : Trained
+    trials : Trials
+        From the task for which the network was trained.
+    dt : Quantity, optional
+        Another time step than the one of training; inputs are held on their own.
+    noise : dict of str to ndarray, optional
+        Frozen noise, shape (steps, batch, n), as in `Records.noise`.
+    random_seed : int, optional
+        For fresh noise.
+    target : str, optional
+        Brian2's code generation target for this simulation, for example ``'numpy'``.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Simulated
+    """
+    model = trained.model.with_inputs(_first_trial(trained, trials))
+    model = model if dt is None else model.with_dt(dt)
+    steps = int(trials.steps * trials.dt / model.dt + 0.5)
+    before = prefs.codegen.target
+    prefs.codegen.target = target or before
+    try:
+        return _Session(trained, model, trials, steps, noise, random_seed).run(progress)
+    finally:
+        prefs.codegen.target = before
+
+
+def _first_trial(trained, trials):
+    return {name: trials.inputs[source][:, 0] for name, source in trained.inputs.items()}
+
+
+class _Session:
+    """One rebuilt network that runs all trials."""
+
+    def __init__(self, trained, model, trials, steps, noise, random_seed):
+        self.trained, self.model, self.trials, self.steps = trained, model, trials, steps
+        self.noise, self.random_seed = noise, random_seed
+        self.live = rebuild(model)
+        self.spiking = [group.name for group in model.groups if "spike" in getattr(group, "events", {})]
+        self.monitors = {name: SpikeMonitor(self.live[name]) for name in self.spiking}
+        group, _, variable = trained.output.partition(".")
+        self.output = StateMonitor(self.live[group], variable, record=True, when="end")
+        self.variable = variable
+        self.live.network.add(self.output, *self.monitors.values())
+        self.live.network.store("start of a trial")
+
+    def run(self, progress):
+        outputs, spikes, final = [], {name: [] for name in self.spiking}, []
+        trials = range(len(self.trials))
+        for trial in tqdm(trials, desc=f"Brian2, dt = {self.model.dt * 1e3:g} ms", disable=not progress):
+            self._one(trial)
+            values = np.array(getattr(self.output, f"{self.variable}_")).T  # the monitor's array is reused
+            per_step = max(int(self.trials.dt / self.model.dt + 0.5), 1)
+            outputs.append(values[per_step - 1 :: per_step])
+            for name, monitor in self.monitors.items():
+                times = np.array(monitor.t_[:])
+                spikes[name].append((np.array(monitor.i[:]), np.rint(times / self.model.dt).astype(int)))
+            final.append(self.state())
+        sizes = {group.name: group.n for group in self.model.groups}
+        return Simulated(np.stack(outputs, axis=1), spikes, sizes, self.model.dt, self.steps, final)
+
+    def _one(self, trial):
+        network = self.live.network
+        network.restore("start of a trial")
+        for name, source in self.trained.inputs.items():
+            write_input(self.live.inputs[name], self.trials.inputs[source][:, trial])
+        if self.random_seed is not None:
+            seed(self.random_seed + trial)
+        if self.noise:
+            freeze_noise(network, {key: np.asarray(value)[:, trial] for key, value in self.noise.items()})
+        for group in self.model.groups:
+            for variable, expression in group.initial.items():
+                setattr(self.live[group.name], variable, expression)
+        network.run(self.steps * self.model.dt * second, namespace={})
+
+    def state(self):
+        """Present value of every variable that may be assigned, by ``group.variable``."""
+        return {
+            f"{group.name}.{variable}": np.array(self.live[group.name].variables[variable].get_value())
+            for group in self.model.groups
+            for variable in group.values
+        }

@@ -1,0 +1,198 @@
+"""`Trained`: a trained network in one file, readable without torch."""
+
+import json
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from brian2.units.fundamentalunits import Quantity
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_safetensors
+
+from brianbridge.model.description import Model
+from brianbridge.model.storage import StorageError, model_from_parts, model_hash, model_to_parts
+from brianbridge.trained.writing import write_trial, write_values
+
+__all__ = ["Trained", "TrainedFileError"]
+
+SCHEMA = 1
+LARGEST = 2_000_000_000  # bytes
+
+
+class TrainedFileError(ValueError):
+    """A file is not a trained network, or is damaged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network with its trained values.
+
+    Attributes
+    ----------
+    model : Model
+        Holds exactly the SI float64 values that Brian2 is given.
+    task, arguments : str, dict
+        The task by name, and how it was made. A user's own task must be handed over again after reading.
+    inputs : dict of str to str
+        Which `TimedArray` takes which of the task's inputs.
+    output : str
+        The recorded output, ``'group.variable'``.
+    history : dict of str to list
+        Loss and accuracy over updates.
+    manifest : dict
+        Seeds, time step, versions, settings.
+    """
+
+    model: Model
+    task: str = ""
+    arguments: dict = field(default_factory=dict)
+    inputs: dict = field(default_factory=dict)
+    output: str = ""
+    history: dict = field(default_factory=dict)
+    manifest: dict = field(default_factory=dict)
+
+    @property
+    def values(self):
+        """Trained values with units: ``'group.variable'`` to Quantity."""
+        return {
+            ".".join(filter(None, target)): Quantity(
+                np.array(self.model.initial_value(target)), dim=trainable.dimensions
+            )
+            for trainable in self.model.trainable
+            for target in trainable.targets
+        }
+
+    @property
+    def hash(self):
+        """SHA-256 of the model with its values."""
+        return model_hash(self.model)
+
+    def __repr__(self):
+        trained = ", ".join(self.values)
+        return f"<Trained network for {self.task or 'no task'}: {trained}>"
+
+    # -- Brian2 ---------------------------------------------------------------------------------------
+
+    def write_to(self, network, trial=None):
+        """Write the trained values into a live network of the same structure.
+
+        Parameters
+        ----------
+        network : brian2.Network
+            The network that was wrapped, or one built by the same script.
+        trial : dict, optional
+            One trial's ``'inputs'`` (name of the `TimedArray` to SI array), ``'noise'`` and ``'initial'`` state
+            (``'group.variable'`` to SI array), written too.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If the network has no such group or other numbers of neurons or synapses. Nothing is written then.
+
+        Notes
+        -----
+        A trained constant of the script's namespace is written into the namespace of each group that uses it,
+        which Brian2 reads before the script's own variables.
+        """
+        write_values(network, self)
+        if trial is not None:
+            write_trial(network, self.model, trial)
+        if network._stored_state:
+            warnings.warn(
+                "This network has stored states: network.restore() would bring the untrained values back. "
+                "Call network.store() again.",
+                stacklevel=2,
+            )
+
+    # -- files ----------------------------------------------------------------------------------------
+
+    def save(self, path):
+        """Write one ``.safetensors`` file, atomically.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Path
+        """
+        path = Path(path)
+        if path.suffix != ".safetensors":
+            raise ValueError(f"{path}: trained networks are stored as .safetensors files.")
+        text, arrays = model_to_parts(self.model)
+        metadata = {
+            "schema": SCHEMA,
+            "model": json.loads(text),
+            "model_hash": self.hash,
+            "task": self.task,
+            "arguments": self.arguments,
+            "inputs": self.inputs,
+            "output": self.output,
+            "history": self.history,
+            "manifest": self.manifest,
+        }
+        tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        content = to_safetensors(tensors, {"brianbridge": json.dumps(metadata, sort_keys=True)})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        return path
+
+    @classmethod
+    def load(cls, path):
+        """Read a trained network.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Trained
+
+        Raises
+        ------
+        TrainedFileError
+            If the file is missing, damaged, too large, or holds something else.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise TrainedFileError(f"There is no file {path}.")
+        if path.stat().st_size > LARGEST:
+            raise TrainedFileError(f"{path} is larger than {LARGEST / 1e9:g} GB; trained networks are not.")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = json.loads((file.metadata() or {})["brianbridge"])
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            raise TrainedFileError(f"{path} is not a trained network of brianbridge: {error}") from None
+        if not isinstance(metadata, dict) or metadata.get("schema") != SCHEMA:
+            raise TrainedFileError(f"{path} was written for another version of this file format.")
+        try:
+            model = model_from_parts(json.dumps(metadata.get("model")), arrays)
+        except StorageError as error:
+            raise TrainedFileError(f"{path}: {error}") from None
+        fields = {
+            name: metadata.get(name)
+            for name in ("task", "arguments", "inputs", "output", "history", "manifest")
+        }
+        trained = cls(model=model, **fields)
+        if trained.hash != metadata.get("model_hash"):
+            raise TrainedFileError(
+                f"{path} is damaged: its content does not have the hash that was stored with it."
+            )
+        return trained
+
+    def with_functions(self, functions):
+        """A copy with the user's own functions, which files do not hold."""
+        return replace(self, model=replace(self.model, functions=functions))

@@ -1,0 +1,240 @@
+"""`fit`: gradient training of a surrogate on a task."""
+
+import importlib.metadata
+import platform
+import sys
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from brian2.units.fundamentalunits import Quantity
+from brian2.units.stdunits import ms
+from tqdm.auto import tqdm
+
+from brianbridge.model.naming import input_name, variable_name
+from brianbridge.trained.network import Trained
+from brianbridge.training.losses import root_sum_square
+
+__all__ = ["fit"]
+
+VERSIONS = ("brianbridge", "brian2", "torch", "numpy")
+
+
+def fit(
+    surrogate,
+    task,
+    *,
+    inputs,
+    output,
+    updates=1000,
+    seed=0,
+    batch=10,
+    learning_rate=0.01,
+    learning_rates=None,
+    loss=root_sum_square,
+    clip=None,
+    stop=None,
+    progress=True,
+):
+    """Train a surrogate by backpropagation through time.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+    task : Task
+    inputs : dict
+        A `TimedArray` (or its name) to the name of one of the task's inputs.
+    output : VariableView or str
+        The variable that is compared with the target, at the end of every step.
+    updates : int
+        Largest number of updates.
+    seed : int
+        For trials and noise.
+    batch : int
+        Trials in each update.
+    learning_rate : float
+        Of Adam, in the units of the parameters (mV, pA, ...; for bounded ones of the logit).
+    learning_rates : dict, optional
+        Other learning rates for some parameters: ``{rec.w: 0.1}``.
+    loss : callable
+        Takes output, target and mask, each (time, batch, outputs).
+    clip : float, optional
+        Largest joint norm of the gradients.
+    stop : dict, optional
+        Stop early: ``{'accuracy': 0.9, 'trials': 100, 'every': 10, 'loss': 15}``. Once the running loss is below
+        ``loss``, accuracy is measured on so many fresh trials every so many updates.
+    progress : bool
+        Show loss and accuracy while training.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    FloatingPointError
+        If loss or gradients are not finite; names the parameter, and says what usually helps.
+    ValueError
+        If nothing is trained, or no gradient reaches a parameter.
+    """
+    if not surrogate.named_values():
+        raise ValueError("This model has nothing to train: wrap(net, train={cells.tau_m: ...}).")
+    wiring = {input_name(key, surrogate.model): source for key, source in inputs.items()}
+    caller = sys._getframe(1)
+    names = {**caller.f_globals, **caller.f_locals}
+    output = ".".join(variable_name(output, surrogate.model, names))
+    optimizer = torch.optim.Adam(_parameter_groups(surrogate, learning_rate, learning_rates or {}, names))
+    session = _Session(surrogate, task, wiring, output, seed, batch, loss)
+    history = _train(session, optimizer, updates, clip, _Stop(**(stop or {})), progress)
+    settings = dict(
+        updates=len(history["loss"]),
+        batch=batch,
+        learning_rate=learning_rate,
+        loss=getattr(loss, "__name__", str(loss)),
+        clip=clip,
+        seed=seed,
+        spike_gradient={name: repr(g) for name, g in surrogate.spike_gradients.items()},
+        reset_gradient=surrogate.ops.reset_gradient,
+        dt=float(surrogate.dt),
+        dtype=str(surrogate.ops.dtype),
+        stop=stop or {},
+    )
+    return Trained(
+        model=surrogate.trained_model(),
+        task=task.name,
+        arguments=dict(task.arguments),
+        inputs=wiring,
+        output=output,
+        history=history,
+        manifest={
+            "training": settings,
+            "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
+            "python": platform.python_version(),
+        },
+    )
+
+
+@dataclass
+class _Stop:
+    """When training may stop."""
+
+    accuracy: float | None = None
+    loss: float | None = None
+    trials: int = 100
+    every: int = 10
+
+    def check_now(self, update, running_loss):
+        low_enough = self.loss is None or running_loss < self.loss
+        return self.accuracy is not None and low_enough and update % self.every == 0
+
+    def reached(self, accuracy, running_loss):
+        if self.accuracy is None:
+            return self.loss is not None and running_loss < self.loss
+        return accuracy is not None and accuracy >= self.accuracy
+
+
+@dataclass
+class _Session:
+    """Draws trials and simulates them."""
+
+    surrogate: object
+    task: object
+    wiring: dict
+    output: str
+    seed: int
+    batch: int
+    loss: object
+    generator: np.random.Generator = field(init=False)
+    noise: torch.Generator = field(init=False)
+
+    def __post_init__(self):
+        self.generator = np.random.default_rng(self.seed)
+        self.noise = torch.Generator(self.surrogate.device).manual_seed(self.seed)
+
+    def simulate(self, batch):
+        """Simulate fresh trials; returns them with the output (time, batch, outputs)."""
+        trials = self.task.trials(self.generator, batch, _dt(self.surrogate))
+        records = self.surrogate(
+            inputs={name: torch.as_tensor(trials.inputs[source]) for name, source in self.wiring.items()},
+            duration=trials.duration,
+            record=[self.output],
+            seed=self.noise,
+        )
+        return trials, records[self.output]
+
+    def losses(self, trials, output):
+        def tensor(array):
+            return torch.as_tensor(array, dtype=output.dtype, device=output.device)
+
+        return self.loss(output, tensor(trials.targets), tensor(trials.mask))
+
+    @torch.no_grad()
+    def accuracy(self, trials):
+        """Fraction correct of so many fresh trials."""
+        trials, output = self.simulate(trials)
+        return self.score(trials, output)
+
+    def score(self, trials, output):
+        return float(np.mean(self.task.score(output.detach().cpu().numpy().astype(float), trials)))
+
+
+def _dt(surrogate):
+    return Quantity(surrogate.program.dt, dim=ms.dim)
+
+
+def _train(session, optimizer, updates, clip, stop, progress):
+    """The training loop; returns loss and accuracy of every update."""
+    surrogate = session.surrogate
+    history = {"loss": [], "accuracy": [], "validated": [], "seconds": []}
+    started = time.perf_counter()
+    with tqdm(total=updates, desc="training", unit="update", disable=not progress) as bar:
+        for update in range(1, updates + 1):
+            trials, output = session.simulate(session.batch)
+            loss = session.losses(trials, output)
+            optimizer.zero_grad()
+            loss.backward()
+            _check_gradients(surrogate, loss, update)
+            if clip is not None:
+                torch.nn.utils.clip_grad_norm_(surrogate.parameters(), clip)
+            optimizer.step()
+            surrogate.project()
+            history["loss"].append(float(loss))
+            history["accuracy"].append(session.score(trials, output))
+            history["seconds"].append(time.perf_counter() - started)
+            running = float(np.mean(history["loss"][-10:]))
+            validated = session.accuracy(stop.trials) if stop.check_now(update, running) else None
+            history["validated"].append(validated)
+            bar.set_postfix(loss=f"{running:.2f}", accuracy=f"{np.mean(history['accuracy'][-10:]):.0%}")
+            bar.update()
+            if stop.reached(validated, running):
+                break
+    return history
+
+
+def _parameter_groups(surrogate, learning_rate, learning_rates, names):
+    rates = {
+        ".".join(variable_name(key, surrogate.model, names)): rate for key, rate in learning_rates.items()
+    }
+    unknown = set(rates) - set(surrogate.named_values())
+    if unknown:
+        raise ValueError(f"learning_rates names {', '.join(sorted(unknown))}, which is not trained.")
+    return [
+        {"params": [raw], "lr": rates.get(name, learning_rate)}
+        for name, raw in surrogate.named_values().items()
+    ]
+
+
+def _check_gradients(surrogate, loss, update):
+    """Stop with the cause in words where a loss or gradient is not finite, or missing."""
+    if not torch.isfinite(loss):
+        raise FloatingPointError(f"The loss became {float(loss)} in update {update}.")
+    for name, raw in surrogate.named_values().items():
+        if raw.grad is None:
+            raise ValueError(f"No gradient reaches {name} from the output; leave it out of train=.")
+        if not torch.isfinite(raw.grad).all():
+            raise FloatingPointError(
+                f"The gradient of {name} is not finite in update {update}. Spike gradients that are steep compared "
+                "with the distance from reset to threshold grow through every reset: use a wider one "
+                "(bb.Box(width=25*mV)), or Surrogate(..., reset_gradient=False)."
+            )
