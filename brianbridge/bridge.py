@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from brian2 import Network, TimedArray, collect
+import numpy as np
+from brian2 import Network, TimedArray, collect, prefs, second
+from brian2.core.base import BrianObjectException
 from brian2.core.namespace import get_local_namespace
 from brian2.core.variables import VariableView
 from brian2.units.fundamentalunits import get_unit
@@ -10,11 +12,11 @@ from brian2.units.fundamentalunits import get_unit
 from brianbridge.generation.audit import audit
 from brianbridge.generation.schedule import program_of
 from brianbridge.model.capture import capture
-from brianbridge.model.constraints import Constraint, Dale, Free, Trainable
+from brianbridge.model.constraints import Bounds, Constraint, Dale, Free, Trainable
 from brianbridge.model.equation_text import add_parameter
 from brianbridge.model.files import load_model
-from brianbridge.model.naming import UnknownName, input_name, variable_name
-from brianbridge.model.rebuild import rebuild
+from brianbridge.model.naming import UnknownName, caller_names, input_name, variable_name
+from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.model.refusals import Refusal, Refused
 
 __all__ = ["load", "wrap"]
@@ -28,8 +30,9 @@ def wrap(network=None, train=None, *, namespace=None, level=0):
     network : brian2.Network, optional
         Without it, what `brian2.run` would run: all objects visible to the caller.
     train : dict, optional
-        What to train and how: a variable (``cells.tau_m``, ``'cells.tau_m'``), a `TimedArray`, or the name of a
-        constant of the equations (``'tau_syn'``), to a constraint (`Bounds`, `Positive`, `Dale`) or None.
+        What to train and how: a variable (``cells.tau_m``, ``'cells.tau_m'``), a `TimedArray` (or its name),
+        or the name of a constant of the equations (``'tau_syn'``), to a constraint (`Bounds`, `Positive`,
+        `Dale`) or None. What is trained is the value at t = 0.
     namespace : dict, optional
         Names that the equations refer to; default are the caller's variables, as for ``network.run()``.
     level : int
@@ -43,13 +46,17 @@ def wrap(network=None, train=None, *, namespace=None, level=0):
     ------
     Refused
         Listing all constructs that cannot be bridged and all parameters that no gradient can reach.
+    UnknownName
+        If `train` names something that the network does not have; with the closest names.
+    ValueError
+        If a constraint does not fit: its unit, the number of elements, the values to start from.
     """
     if namespace is None:
         namespace = get_local_namespace(level + 1)
     if network is None:
         network = Network(collect(level=level + 1))
     model = capture(network, namespace)
-    model, refusals = _with_trainables(model, train or {}, namespace)
+    model, refusals = _with_trainables(model, train or {})
     return _checked(model, refusals)
 
 
@@ -81,60 +88,109 @@ def load(name, seed=0, **sizes):
 
 def _checked(model, refusals):
     """The model, once its code was generated and every trained parameter was found to have a gradient."""
-    program = program_of(model, rebuild(model))
+    live = rebuild(model)
+    complaints = _complaints_of_brian2(live)
+    if complaints:
+        raise Refused([*refusals, *complaints])
+    program = program_of(model, live)
     refusals = [*refusals, *audit(model, program)]
     if refusals:
         raise Refused(refusals)
     return model
 
 
-def _with_trainables(model, train, namespace):
+def _complaints_of_brian2(live):
+    """What Brian2 itself would object to at the first run: units, unknown names, statements."""
+    target = prefs.codegen.target
+    prefs.codegen.target = "numpy"  # nothing to compile
+    try:
+        live.network.run(0 * second, namespace={})
+    except BrianObjectException as error:
+        name = getattr(error, "_brian_objname", None) or "network"
+        cause = error.__cause__ or error
+        unknown = isinstance(cause, KeyError)
+        message = cause.args[0] if unknown else str(cause)
+        remedy = (
+            "define it before wrapping the network" if unknown else "mend it; network.run() says the same"
+        )
+        return [Refusal(name, f"Brian2 itself refuses it: {message}", remedy)]
+    finally:
+        prefs.codegen.target = target
+        set_aside(live.groups.values())  # whatever happened before they were part of the run
+    return []
+
+
+# -- what is trained ----------------------------------------------------------------------------------
+
+
+def _with_trainables(model, train):
     trainables, refusals = [], []
     for key, constraint in train.items():
         constraint = Free() if constraint is None else constraint
         if not isinstance(constraint, Constraint):
             raise TypeError(
-                f"train: {key!r} is given {constraint!r}; expected Bounds, Positive, Dale or None."
+                f"train: {_shown(key)} is given {constraint!r}; expected Bounds, Positive, Dale or None."
             )
-        if _is_delay(key):
-            refusals.append(_delay_refusal(key))
+        refusal = _delay_refusal(key, model)
+        if refusal:
+            refusals.append(refusal)
             continue
-        model, trainable = _trainable(model, key, constraint, namespace)
+        model, trainable = _trainable(model, key, constraint)
+        if any(set(trainable.targets) & set(other.targets) for other in trainables):
+            raise ValueError(f"train: {trainable.name} is named twice.")
+        _check(model, trainable)
         trainables.append(trainable)
-        _check_constraint(model, trainable)
     return replace(model, trainable=tuple(trainables)), refusals
 
 
-def _trainable(model, key, constraint, namespace):
-    if isinstance(key, TimedArray):
+def _trainable(model, key, constraint):
+    """The `Trainable` that a key stands for, and the model in which it is a variable or an input."""
+    if isinstance(key, str):
+        users = [group.name for group in model.groups if key in group.constants]
+        if users:
+            return _promoted(model, key, constraint, users)
+    if isinstance(key, TimedArray) or (isinstance(key, str) and _names_input(key, model)):
         name = input_name(key, model)
         return model, Trainable((("", name),), constraint, model.input(name).dimensions)
-    users = [group.name for group in model.groups if isinstance(key, str) and key in group.constants]
-    if users:
-        return _promoted(model, key, constraint, users)
+    group, variable = _variable(key, model)
+    return model, Trainable(((group, variable),), constraint, model.dimensions((group, variable)))
+
+
+def _names_input(key, model):
+    known = any(timed.name == key for timed in model.inputs)
+    return known or isinstance(caller_names().get(key), TimedArray)
+
+
+def _variable(key, model):
+    """A variable whose value at t = 0 may be assigned; the errors say what to name instead."""
     try:
-        group, variable = variable_name(key, model, namespace)
+        group, variable = variable_name(key, model)
     except UnknownName as error:
-        constants = sorted({name for group in model.groups for name in group.constants})
+        constants = sorted({name for g in model.groups for name in g.constants})
+        if isinstance(key, str) and key.rpartition(".")[2] in constants:
+            name = key.rpartition(".")[2]
+            raise UnknownName(
+                f"{name} is a constant of the equations, one value for all groups: train={{'{name}': ...}}."
+            ) from None
         hint = f" Constants of the equations: {', '.join(constants)}." if constants else ""
         raise UnknownName(f"{error}{hint}") from None
     if variable not in model[group].values:
-        raise UnknownName(
-            f"{group}.{variable} is computed by the network; train the variables it depends on."
-        )
-    dimensions = rebuild(model)[group].variables[variable].dim
-    return model, Trainable(((group, variable),), constraint, dimensions)
+        what = "an event" if variable in getattr(model[group], "events", ()) else "computed by the network"
+        raise UnknownName(f"{group}.{variable} is {what}; train the variables that it depends on.")
+    return group, variable
 
 
 def _promoted(model, name, constraint, users):
     """Turn an external constant into a shared parameter of every group that uses it."""
     constant = model[users[0]].constants[name]
+    if isinstance(constant.value, bool):
+        raise ValueError(f"'{name}' is {constant.value}: a constant that is true or false has no gradient.")
     for user in users:
         group = model[user]
         if group.constants[name] != constant:
             raise ValueError(
-                f"'{name}' means {constant.value} in {users[0]}, but {group.constants[name].value} in {user}; "
-                "give the two constants different names to train them."
+                f"'{name}' means {constant.value} in {users[0]}, but {group.constants[name].value} in "
+                f"{user}; give the two constants different names to train them."
             )
         constants = {key: value for key, value in group.constants.items() if key != name}
         model = model.with_group(
@@ -142,40 +198,64 @@ def _promoted(model, name, constraint, users):
                 group,
                 equations=add_parameter(group.equations, name, constant.dimensions),
                 constants=constants,
-                values={**group.values, name: float(constant.value)},
+                values={**group.values, name: np.array(float(constant.value))},
             )
         )
     return model, Trainable(tuple((user, name) for user in users), constraint, constant.dimensions)
 
 
-def _check_constraint(model, trainable):
-    expected = trainable.constraint.dimensions()
+def _check(model, trainable):
+    """The constraint fits the variable, and its values obey it at the start."""
+    name, constraint = trainable.name, trainable.constraint
+    owner = trainable.targets[0][0]
+    group = model[owner] if owner else None
+    values = model.initial_value(trainable.targets[0])
+    if values.dtype.kind != "f":
+        raise ValueError(f"{name} holds whole numbers or truth values, which have no gradient.")
+    if not np.all(np.isfinite(values)):
+        raise ValueError(f"{name} starts with NaN or infinity.")
+    expected = constraint.dimensions()
     if expected is not None and expected != trainable.dimensions:
         raise ValueError(
-            f"{trainable.name} is in {get_unit(trainable.dimensions)!r}, but its bounds are in "
-            f"{get_unit(expected)!r}."
+            f"{name} is in {get_unit(trainable.dimensions)!r}, but its bounds are in {get_unit(expected)!r}."
         )
-    values = model.initial_value(trainable.targets[0])
-    violation = trainable.constraint.violation(values)
+    trainable.field_unit(values)
+    trainable.labels(values.size, group)
+    trainable.mask(values.size)
+    violation = constraint.violation(values)
     if violation:
-        raise ValueError(f"{trainable.name} does not start inside its bounds: {violation}.")
-    if isinstance(trainable.constraint, Dale):
-        group = model[trainable.targets[0][0]]
-        if not hasattr(group, "i"):
-            raise ValueError(f"{trainable.name}: Dale() is for weights of Synapses.")
-        Dale.signs(values, group.i)
+        raise ValueError(f"{name} does not start inside its bounds: {violation}.")
+    if isinstance(constraint, Bounds) and np.any(
+        np.isin(values, [float(constraint.low), float(constraint.high)])
+    ):
+        raise ValueError(
+            f"{name} starts on one of its bounds, {constraint.low} and {constraint.high}: no gradient."
+        )
+    if isinstance(constraint, Dale):
+        if not hasattr(group, "i") or values.shape == ():
+            raise ValueError(f"{name}: Dale() is for weights of Synapses, one for each synapse.")
+        trainable.signs(values, group)
 
 
-def _is_delay(key):
-    return (isinstance(key, VariableView) and key.name == "delay") or (
-        isinstance(key, str) and key.endswith(".delay")
-    )
-
-
-def _delay_refusal(key):
-    owner = key.group_name if isinstance(key, VariableView) else key.rpartition(".")[0]
+def _delay_refusal(key, model):
+    """Why a delay cannot be trained; None for everything else."""
+    if isinstance(key, VariableView):
+        owner, name = key.variable.owner.name, key.name
+    elif isinstance(key, str):
+        owner, _, name = key.rpartition(".")
+        owner = owner.partition(".")[0]
+        if any(owner == group.name and "delay" in group.values for group in model.groups):
+            return None  # a variable of the user's own of this name
+    else:
+        return None
+    if name != "delay" or not owner:
+        return None
     return Refusal(
         owner,
         "'delay' cannot be trained: Brian2 rounds delays to whole time steps, so their gradient is zero",
         "leave it out of train=; a synaptic time constant can take its place",
     )
+
+
+def _shown(key):
+    return f"{key.group_name}.{key.name}" if isinstance(key, VariableView) else repr(key)

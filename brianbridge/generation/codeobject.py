@@ -10,15 +10,13 @@ from brian2.codegen.permutation_analysis import check_for_order_independence
 from brian2.core.functions import DEFAULT_FUNCTIONS
 from brian2.input.timedarray import TimedArray
 
-__all__ = ["FUNCTIONS", "RANDOM", "StatementsCodeObject"]
+__all__ = ["FUNCTIONS", "StatementsCodeObject"]
 
 #: Brian2's own functions that the surrogate knows.
 FUNCTIONS = frozenset(
-    "abs arccos arcsin arctan ceil clip cos cosh exp exprel expm1 floor int log log10 log1p sign sin sinh sqrt "
-    "tan tanh timestep".split()
+    "abs arccos arcsin arctan ceil clip cos cosh exp exprel expm1 floor int log log10 log1p sign sin sinh "
+    "sqrt tan tanh timestep".split()
 )
-#: Functions that draw random numbers.
-RANDOM = frozenset({"rand", "randn"})
 
 
 class _StatementsGenerator(CodeGenerator):
@@ -65,7 +63,7 @@ class _Templates:
 
 
 class StatementsCodeObject(CodeObject):
-    """Code object of the target ``'torch'``: users add functions to it with ``@implementation('torch', f)``."""
+    """Code object of the target ``'torch'``; users add functions with ``@implementation('torch', f)``."""
 
     class_name = "torch"
     generator_class = _StatementsGenerator
@@ -78,7 +76,7 @@ class StatementsCodeObject(CodeObject):
         raise NotImplementedError("Statements are rendered and fused by a back end, not run one by one.")
 
 
-for _name in FUNCTIONS | RANDOM:
+for _name in FUNCTIONS:
     DEFAULT_FUNCTIONS[_name].implementations.add_implementation(_StatementsGenerator, code=None)
 # TimedArray asks this table, when it is made, for a generator of code; the back ends read the values instead.
 TimedArray.implementations["torch"] = ((lambda values, dt, name: lambda owner: None),) * 2

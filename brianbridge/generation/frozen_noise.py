@@ -59,7 +59,9 @@ def thaw_noise(objects):
     """
     for group in _groups(objects):
         for runner in contained_objects(group).values():
-            if isinstance(vars(runner).get("update_abstract_code"), _Frozen):
+            frozen = vars(runner).get("update_abstract_code")
+            if isinstance(frozen, _Frozen):
+                runner.abstract_code = frozen.text
                 del runner.update_abstract_code
 
 

@@ -25,8 +25,8 @@ class Array:
     scalar : bool
         Shared by the whole group.
     role : str
-        ``'state'`` where some statement writes to it, ``'parameter'`` where none does, ``'index'`` for integer
-        arrays that only say who is connected with whom.
+        ``'state'`` where some statement writes to it, ``'parameter'`` where none does, ``'index'`` for
+        integer arrays that only say who is connected with whom.
     """
 
     key: str
@@ -54,13 +54,16 @@ class Name:
     index : str or None
         Key of the array through which an array is read (``x_pre``), None for the block's own elements.
     value : float, int or bool
-        Of a constant.
+        Of a constant; the number of a random draw.
+    dimensions : Dimension or None
+        Physical dimensions, where they are known.
     """
 
     kind: str
     key: str = ""
     index: str | None = None
     value: object = None
+    dimensions: object = None
 
 
 @dataclass(frozen=True)
@@ -152,3 +155,11 @@ class Program:
     inputs: dict
     events: dict
     dt: float
+
+    def every(self, dt):
+        """Number of the program's steps in one step of a clock."""
+        return max(1, round(dt / self.dt))
+
+    def event_dt(self, event):
+        """Time step of the group that an event belongs to."""
+        return next((b.dt for b in self.blocks if b.kind == "threshold" and b.event == event), self.dt)

@@ -7,20 +7,23 @@ from brian2 import NeuronGroup, TimedArray
 from brian2.codegen.codeobject import create_runner_codeobj
 from brian2.codegen.permutation_analysis import OrderDependenceError
 from brian2.core.clocks import BaseClock
-from brian2.core.functions import Function
+from brian2.core.functions import DEFAULT_FUNCTIONS, Function
 from brian2.core.variables import ArrayVariable, Constant
 from brian2.groups.group import CodeRunner
 from brian2.groups.neurongroup import Resetter, Thresholder
 from brian2.parsing.bast import brian_dtype_from_dtype
+from brian2.stateupdaters.base import UnsupportedEquationsException
 from brian2.synapses.synapses import SummedVariableUpdater, SynapticPathway
+from brian2.units.fundamentalunits import DimensionMismatchError
 from brian2.utils.stringtools import get_identifiers
 
-from brianbridge.generation.codeobject import FUNCTIONS, RANDOM, StatementsCodeObject
+from brianbridge.generation.codeobject import StatementsCodeObject
 from brianbridge.generation.program import Array, Block, Line, Name, Program
 from brianbridge.generation.random_numbers import Draw, number_draws, runner_name
+from brianbridge.model.rebuild import rebuild
 from brianbridge.model.refusals import Refusal, Refused
 
-__all__ = ["program_of", "record_block"]
+__all__ = ["program_of", "record_block", "refusals_of_code"]
 
 #: State updaters whose intermediate results divide by ``int(not_refractory)``.
 DIVIDING_METHODS = ("exponential_euler", "exact", "linear", "independent")
@@ -55,6 +58,8 @@ def program_of(model, live):
             else:
                 if block is not None:
                     blocks.append(block)
+    dt = min(group.clock.dt_ for group in live.groups.values())
+    refusals += _unaligned_clocks(live, dt)
     if refusals:
         raise Refused(refusals)
     return Program(
@@ -67,8 +72,33 @@ def program_of(model, live):
             for event in getattr(group, "events", {})
             if isinstance(group, NeuronGroup)
         },
-        dt=min(group.clock.dt_ for group in live.groups.values()),
+        dt=dt,
     )
+
+
+def _unaligned_clocks(live, dt):
+    """Groups whose steps are no multiples of the shortest: there is no common grid of steps."""
+    return [
+        Refusal(
+            group.name,
+            f"its time step of {group.clock.dt_ * 1e3:g} ms is not a multiple of the network's shortest, "
+            f"{dt * 1e3:g} ms",
+            "choose time steps that are multiples of each other",
+        )
+        for group in live.groups.values()
+        if abs(group.clock.dt_ / dt - round(group.clock.dt_ / dt)) > 1e-9
+    ]
+
+
+def refusals_of_code(model):
+    """What program generation would refuse in a model, as a list that may be empty."""
+    if not model.groups:
+        return []
+    try:
+        program_of(model, rebuild(model))
+    except Refused as refused:
+        return list(refused.refusals)
+    return []
 
 
 def record_block(live, known, group, expression):
@@ -97,7 +127,7 @@ def record_block(live, known, group, expression):
         name=f"{group} {expression}",
         kind="record",
         group=group,
-        size=len(owner),
+        size=1 if getattr(owner.variables.get(expression), "scalar", False) else len(owner),
         slot="",
         order=0,
         dt=owner.clock.dt_,
@@ -130,17 +160,17 @@ class _Arrays:
         if isinstance(variable, Function):
             return Name("function", key=identifier)
         if isinstance(variable, Constant):
-            return Name("constant", value=np.asarray(variable.get_value()).item())
+            return Name("constant", value=np.asarray(variable.get_value()).item(), dimensions=variable.dim)
         if not isinstance(variable, ArrayVariable):
             return None
         if isinstance(variable.owner, BaseClock):
-            kind = {"t": "time", "dt": "step size", "t_in_timesteps": "step number"}[variable.name]
-            return Name(kind, value=variable.owner.dt_)
+            kind = {"t": "time", "dt": "step size", "timestep": "step number"}[variable.name]
+            return Name(kind, value=variable.owner.dt_, dimensions=variable.dim)
         if variable.name == "N":
             return Name("constant", value=int(np.asarray(variable.get_value()).item()))
         index = indices.get(identifier, "_idx")
         through = None if index in ("_idx", "0") else self.key(variables[index])
-        return Name("array", key=self.key(variable), index=through)
+        return Name("array", key=self.key(variable), index=through, dimensions=variable.dim)
 
     def table(self, blocks):
         written = set()
@@ -168,8 +198,7 @@ class _Arrays:
 
 def _block(obj, arrays):
     """The block of one runner, or None where it has nothing to do."""
-    obj.update_abstract_code(run_namespace={})
-    code = obj.abstract_code
+    code = _abstract_code(obj)
     if isinstance(obj, SynapticPathway):
         if len(obj.synapses) == 0:
             return None
@@ -221,6 +250,8 @@ def _block(obj, arrays):
         keywords=obj.template_kwds,
         override=obj.override_conditional_write,
     )
+    if special["kind"] == "pathway":
+        _refuse_disputed_writes(statements, runner_name(obj), obj.code)
     return _finish(
         statements,
         arrays,
@@ -232,6 +263,16 @@ def _block(obj, arrays):
         dt=obj.clock.dt_,
         **special,
     )
+
+
+def _abstract_code(obj):
+    """What the runner does in one step; what Brian2 itself would not run is refused in its words."""
+    try:
+        obj.update_abstract_code(run_namespace={})
+    except (KeyError, UnsupportedEquationsException, DimensionMismatchError) as error:
+        message = str(error.args[0] if error.args else error)
+        raise Refused([Refusal(obj.name, message, "mend it until Brian2 itself runs the network")]) from None
+    return obj.abstract_code
 
 
 def _statements(group, code, name, variables, template, needed=(), keywords=None, override=None):
@@ -273,15 +314,12 @@ def _statements(group, code, name, variables, template, needed=(), keywords=None
 
 
 def _missing_function(name, code, group, error):
-    supported = FUNCTIONS | RANDOM
-    variables = dict(group.namespace or {})
+    known = {**DEFAULT_FUNCTIONS, **(group.namespace or {})}
     missing = [
         identifier
         for identifier in sorted(get_identifiers(code))
-        if identifier not in supported
-        and (identifier in variables or f"'{identifier}'" in str(error))
-        and isinstance(variables.get(identifier, Function(lambda: None)), Function)
-        and not isinstance(variables.get(identifier), TimedArray)
+        if isinstance(known.get(identifier), Function)
+        and StatementsCodeObject not in known[identifier].implementations
     ]
     which = ", ".join(f"'{identifier}'" for identifier in missing) or str(error)
     return Refusal(
@@ -289,6 +327,32 @@ def _missing_function(name, code, group, error):
         f"the function {which} in {code.strip()!r} has no torch implementation",
         "add one: @implementation('torch', lambda x: ...) above the function, with torch operations",
     )
+
+
+def _refuse_disputed_writes(statements, name, text):
+    """``v_post = ...`` where v stands still while refractory: Brian2's targets do not agree about it.
+
+    The numpy target writes even so (its `vectorise_code` forgets the condition), cython and C++ do not.
+    """
+    disputed = [
+        line.var
+        for line in statements["statements"]
+        if line.var in statements["gates"]
+        and not line.inplace
+        and line.op == "="
+        and statements["indices"][line.var] != "_idx"
+    ]
+    if disputed:
+        raise Refused(
+            [
+                Refusal(
+                    name,
+                    f"{text.strip()!r} assigns to {disputed[0]!r}, which is flagged (unless refractory): "
+                    "Brian2's numpy target writes even while refractory, its other targets do not",
+                    "take off the flag and multiply the equation's right-hand side by int(not_refractory)",
+                )
+            ]
+        )
 
 
 def _finish(statements, arrays, **fields):

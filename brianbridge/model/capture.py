@@ -9,6 +9,7 @@ from brian2.codegen.translation import get_identifiers_recursively
 from brian2.core.functions import Function
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_FUNCTIONS, DEFAULT_UNITS
 from brian2.core.variables import ArrayVariable
+from brian2.devices.device import get_device, runtime_device
 from brian2.groups.group import CodeRunner
 from brian2.monitors import EventMonitor, PopulationRateMonitor, StateMonitor
 from brian2.stateupdaters.base import StateUpdateMethod
@@ -22,6 +23,15 @@ from brianbridge.model.roles import contained_objects
 __all__ = ["capture"]
 
 MONITORS = (EventMonitor, PopulationRateMonitor, StateMonitor)
+#: What to write instead of objects that are not bridged, by the names of their classes.
+INSTEAD = {
+    "PoissonGroup": "write NeuronGroup(N, 'rates : Hz', threshold='rand() < rates*dt')",
+    "PoissonInput": "write NeuronGroup(N, 'rates : Hz', threshold='rand() < rates*dt') and Synapses",
+    "SpikeGeneratorGroup": "put the spikes into a TimedArray of 0 and 1: "
+    "NeuronGroup(N, 'u = spikes(t, i) : 1', threshold='u > 0.5')",
+    "NetworkOperation": "write what it does as equations, a TimedArray, or statements on events",
+    "SpatialNeuron": "write its compartments as groups coupled by (summed) variables",
+}
 TAKEN = "NeuronGroup and Synapses (monitors may stay: the surrogate has its own records)"
 
 
@@ -55,6 +65,7 @@ class _Capture:
         self.inputs = {}
         self.functions = {}
         self.refusals = []
+        self.unusable = set()  # names of groups that cannot even be described in part
 
     def refuse(self, name, construct, remedy):
         self.refusals.append(Refusal(name, construct, remedy))
@@ -66,9 +77,33 @@ class _Capture:
                 f"it has already run until t = {self.network.t}",
                 "wrap it before its first run, or go back with network.restore()",
             )
+        if get_device() is not runtime_device:
+            self.refuse(
+                "device",
+                "its values cannot be read before it has run on a standalone device",
+                "wrap it with set_device('runtime'); the trained network then runs on any device",
+            )
+            raise Refused(self.refusals)
         groups = [self.group(obj) for obj in self._groups_in_order()]
         if self.refusals:
-            raise Refused(self.refusals)
+            raise Refused(self.refusals, rest=self._rest(groups))
+        return self._model(groups)
+
+    def _rest(self, groups):
+        """What remains without the refused objects, so that its own code can be examined too."""
+        neurons = {g.name for g in groups if isinstance(g, Neurons)} - self.unusable
+        return self._model(
+            group
+            for group in groups
+            if group.name in neurons
+            or (
+                group.name not in self.unusable
+                and isinstance(group, Projection)
+                and {group.source[0], group.target[0]} <= neurons
+            )
+        )
+
+    def _model(self, groups):
         return Model(
             groups=tuple(groups),
             inputs=tuple(self.inputs.values()),
@@ -86,11 +121,9 @@ class _Capture:
             elif type(obj) is Synapses:
                 projections.append(obj)
             elif id(obj) not in contained and not isinstance(obj, MONITORS):
-                self.refuse(
-                    obj.name,
-                    f"a {type(obj).__name__} is not bridged",
-                    f"build the network of {TAKEN}",
-                )
+                kind = type(obj).__name__
+                shown = f"'{obj.function.__name__}()', a {kind}," if hasattr(obj, "function") else f"a {kind}"
+                self.refuse(obj.name, f"{shown} is not bridged", INSTEAD.get(kind, f"use {TAKEN}"))
         known = {group.name for group in neurons}
         for projection in projections:
             for end in (projection.source, projection.target):
@@ -100,7 +133,7 @@ class _Capture:
                         projection.name,
                         f"it connects to {whole.name!r} ({type(whole).__name__}), which is not among the "
                         "network's neuron groups",
-                        f"add it to the network; ends may be whole NeuronGroups or subgroups of them, of {TAKEN}",
+                        "add it to the network; ends may be NeuronGroups or subgroups of them",
                     )
         return neurons + projections
 
@@ -162,7 +195,7 @@ class _Capture:
                 role: (contained.when, contained.order, contained.active)
                 for role, contained in contained_objects(group).items()
             },
-            values=_values(group),
+            values=self._values(group),
             constants=constants,
             inputs=inputs,
             functions=functions,
@@ -180,10 +213,8 @@ class _Capture:
                 )
                 self.refuse(group.name, f"{what} is not bridged", "write it as an equation or an event")
         for name in getattr(group, "_linked_variables", ()):
+            self.unusable.add(group.name)
             self.refuse(group.name, f"the linked variable '{name}'", "read it through a Synapses instead")
-        clocks = {group.clock.name, *(c.clock.name for c in group.contained_objects)}
-        if len(clocks) > 1 and type(group) is NeuronGroup:
-            self.refuse(group.name, "its parts run on several clocks", "give the group one dt")
 
     def _method(self, name, choice):
         if isinstance(choice, str):
@@ -195,6 +226,7 @@ class _Capture:
                 key for key, method in StateUpdateMethod.stateupdaters.items() if method is choice
             )[:1]
             if not methods:
+                self.unusable.add(name)
                 self.refuse(
                     name,
                     f"method={choice!r} has no name",
@@ -202,12 +234,27 @@ class _Capture:
                 )
         for method in methods:
             if isinstance(method, str) and method.startswith("gsl"):
+                self.unusable.add(name)
                 self.refuse(
                     name,
                     f"method={method!r} integrates with the GSL library, whose steps depend on the data",
                     "use an explicit method such as 'rk4' with a small dt",
                 )
         return methods[0] if len(methods) == 1 else methods
+
+    def _values(self, group):
+        """Values of all variables that may be assigned before a run, in SI units."""
+        values = {}
+        for name, variable in group.variables.items():
+            owned = isinstance(variable, ArrayVariable) and variable.owner is not None
+            if owned and variable.owner.name == group.name and variable.name == name:
+                if variable.read_only or name.startswith("_") or name == "delay":
+                    continue
+                value = np.array(variable.get_value())
+                values[name] = value.reshape(()) if variable.scalar else value
+                if value.dtype.kind == "f" and np.isnan(value).any():
+                    self.refuse(group.name, f"'{name}' starts with NaN", "assign numbers before wrapping it")
+        return values
 
     # -- external names -------------------------------------------------------------------------------
 
@@ -281,16 +328,3 @@ def _pathway(pathway):
     return Pathway(
         name=pathway.objname, prepost=pathway.prepost, code=pathway.code, event=pathway.event, delay=delay
     )
-
-
-def _values(group):
-    """Values of all variables that may be assigned before a run, in SI units."""
-    values = {}
-    for name, variable in group.variables.items():
-        owned = isinstance(variable, ArrayVariable) and variable.owner is not None
-        if owned and variable.owner.name == group.name and variable.name == name:
-            if variable.read_only or name.startswith("_") or name == "delay":
-                continue
-            value = np.array(variable.get_value())
-            values[name] = value.reshape(()) if variable.scalar else value
-    return values

@@ -7,7 +7,11 @@ A constraint is a description only. How it is turned into an unconstrained tenso
 from dataclasses import dataclass
 
 import numpy as np
+from brian2 import Hz, Mohm, ms, mV, nS, pA, pF
 from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, Quantity, get_dimensions, get_unit
+
+#: Units in which electrophysiology counts; what has another dimension is counted in its best display unit.
+FIELD_UNITS = (mV, ms, pA, Mohm, nS, pF, Hz)
 
 __all__ = ["Bounds", "Constraint", "Dale", "Free", "Positive", "Trainable"]
 
@@ -24,7 +28,8 @@ class Constraint:
     mask : array of bool, optional
         Where False the element keeps its value; default all are trained.
     unit : Quantity, optional
-        The unit in which the optimiser sees the parameter; default is the best display unit of the values.
+        The unit in which the optimiser sees the parameter; default is the usual one (mV, ms, pA, Mohm, nS,
+        pF, Hz), else the best display unit of the values.
         A learning rate of 0.01 then means 0.01 of this unit (for `Bounds`: of the logit).
     """
 
@@ -87,12 +92,12 @@ class Bounds(Constraint):
 
     def violation(self, values):
         low, high = float(self.low), float(self.high)
-        outside = int(np.sum((values <= low) | (values >= high)))
+        outside = int(np.sum((values < low) | (values > high)))
         if not outside:
             return ""
         unit = get_unit(self.dimensions())
         return (
-            f"{outside} of {np.size(values)} values are not strictly between {self.low} and {self.high} "
+            f"{outside} of {np.size(values)} values are not between {self.low} and {self.high} "
             f"(they span {np.min(values) * unit} to {np.max(values) * unit})"
         )
 
@@ -117,39 +122,6 @@ class Dale(Constraint):
         ways = ("projection", "rectification", "absolute")
         if self.by not in ways:
             raise ValueError(f"Dale(by={self.by!r}): choose one of {', '.join(map(repr, ways))}.")
-
-    @staticmethod
-    def signs(values, presynaptic):
-        """Sign of every synapse, from the weights of its presynaptic neuron.
-
-        Parameters
-        ----------
-        values : ndarray, shape (synapses,)
-        presynaptic : ndarray of int, shape (synapses,)
-
-        Returns
-        -------
-        ndarray, shape (synapses,)
-            +1 or -1; neurons whose weights are all zero count as excitatory.
-
-        Raises
-        ------
-        ValueError
-            If a neuron has weights of both signs.
-        """
-        n = int(presynaptic.max()) + 1 if len(presynaptic) else 0
-        inhibitory = np.zeros(n, bool)
-        excitatory = np.zeros(n, bool)
-        np.logical_or.at(inhibitory, presynaptic, values < 0)
-        np.logical_or.at(excitatory, presynaptic, values > 0)
-        mixed = np.flatnonzero(inhibitory & excitatory)
-        if len(mixed):
-            some = ", ".join(map(str, mixed[:5])) + (", ..." if len(mixed) > 5 else "")
-            raise ValueError(
-                f"Dale() reads each presynaptic neuron's sign from its weights, but {len(mixed)} neurons "
-                f"have weights of both signs (neurons {some}). Give every neuron's weights one sign first."
-            )
-        return np.where(inhibitory, -1.0, 1.0)[presynaptic]
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,19 +173,85 @@ class Trainable:
                 f"{self.name}: tie={tie!r} is not understood; use 'all', an array of labels, or (for "
                 "variables of Synapses) 'i' or 'j'."
             )
-        labels = np.unique(np.asarray(tie), return_inverse=True)[1]
+        labels = np.unique(np.asarray(tie), return_inverse=True)[1].reshape(-1)
         if labels.size != size:
             raise ValueError(f"{self.name} has {size} elements, but tie holds {labels.size} labels.")
         return labels
 
+    def mask(self, size):
+        """Which elements are trained.
+
+        Parameters
+        ----------
+        size : int
+            Number of elements.
+
+        Returns
+        -------
+        ndarray of bool, shape (size,), or None
+            None when all are.
+        """
+        if self.constraint.mask is None:
+            return None
+        mask = np.asarray(self.constraint.mask)
+        if mask.dtype != bool:
+            raise ValueError(f"{self.name}: a mask is an array of True and False, not of {mask.dtype}.")
+        if mask.size != size:
+            raise ValueError(f"{self.name} has {size} elements, but its mask has {mask.size}.")
+        if not mask.any():
+            raise ValueError(f"{self.name}: its mask trains nothing; leave it out of train=.")
+        return mask.reshape(-1)
+
+    def signs(self, values, group):
+        """Sign of every synapse under Dale's law, from the weights of its presynaptic neuron.
+
+        Parameters
+        ----------
+        values : ndarray, shape (synapses,)
+        group : Projection
+
+        Returns
+        -------
+        ndarray, shape (synapses,)
+            +1 or -1. Neurons whose weights are all zero count as excitatory, unless they are minus zero, which
+            is what training leaves of an inhibitory neuron without weights.
+
+        Raises
+        ------
+        ValueError
+            If a neuron has weights of both signs, or a tie joins neurons of different signs.
+        """
+        excitatory = np.unique(group.i[values > 0])
+        mixed = np.intersect1d(excitatory, group.i[values < 0])
+        if len(mixed):
+            some = ", ".join(map(str, mixed[:5])) + (", ..." if len(mixed) > 5 else "")
+            raise ValueError(
+                f"{self.name}: Dale() reads each presynaptic neuron's sign from its weights, but "
+                f"{len(mixed)} neurons have weights of both signs (neurons {some}). Give the weights of every "
+                "neuron one sign first."
+            )
+        inhibitory = np.setdiff1d(group.i[np.signbit(values)], excitatory)
+        signs = np.where(np.isin(group.i, inhibitory), -1.0, 1.0)
+        labels = self.labels(values.size, group)
+        if labels is not None and np.any(np.bincount(labels, signs != signs[0]) % np.bincount(labels)):
+            raise ValueError(
+                f"{self.name}: tie={self.constraint.tie!r} joins weights of both signs under Dale()."
+            )
+        return signs
+
     def field_unit(self, values):
         """The unit in which the parameter is trained, as an SI factor (mV gives 0.001)."""
         unit = self.constraint.unit
-        if unit is None:
-            unit = Quantity(np.abs(values).mean(), dim=self.dimensions)
-            unit = unit.get_best_unit() if self.dimensions is not DIMENSIONLESS else 1
-        elif get_dimensions(unit) != self.dimensions:
+        if unit is not None and get_dimensions(unit) != self.dimensions:
             raise ValueError(
                 f"{self.name}: unit={unit} does not fit, the variable is in {get_unit(self.dimensions)!r}."
             )
+        if unit is None:
+            usual = [u for u in FIELD_UNITS if u.dim is self.dimensions]
+            unit = usual[0] if usual else self._display_unit(values)
         return float(unit)
+
+    def _display_unit(self, values):
+        if self.dimensions is DIMENSIONLESS or not np.size(values):
+            return 1.0
+        return Quantity(np.abs(values).mean(), dim=self.dimensions).get_best_unit()

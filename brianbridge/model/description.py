@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
-from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, get_unit
+from brian2 import second
+from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, get_dimensions, get_unit
 
 from brianbridge.model.constraints import Trainable
-from brianbridge.model.equation_text import subexpression_names
+from brianbridge.model.equation_text import subexpression_names, variable_dimensions
 
 __all__ = ["Constant", "Model", "Neurons", "Pathway", "Projection", "TimedInput"]
 
@@ -229,6 +230,13 @@ class Model:
         raise KeyError(f"This model has no group {name!r}; it has {known}.")
 
     @property
+    def hash(self):
+        """SHA-256 of everything that decides what the network does; also of the constraints, not of functions."""
+        from brianbridge.model.storage import model_hash  # which needs this module
+
+        return model_hash(self)
+
+    @property
     def dt(self):
         """The smallest time step in seconds."""
         return min(group.dt for group in self.groups)
@@ -245,6 +253,50 @@ class Model:
         """SI value at t = 0 of ``(group, variable)``, or of a timed input ``('', name)``."""
         group, variable = target
         return self[group].values[variable] if group else self.input(variable).values
+
+    def dimensions(self, target):
+        """Physical dimensions of ``(group, variable)``, or of a timed input ``('', name)``."""
+        group, variable = target
+        if not group:
+            return self.input(variable).dimensions
+        if variable in ("lastspike", "lastupdate"):  # Brian2's own
+            return get_dimensions(second)
+        return variable_dimensions(self[group].equations).get(variable, DIMENSIONLESS)
+
+    def live(self, dt=None):
+        """Build an ordinary Brian2 network, with its parts by name.
+
+        Parameters
+        ----------
+        dt : Quantity, optional
+            Another time step, see `with_dt`.
+
+        Returns
+        -------
+        Live
+            ``live.network``, ``live['cells']``, and ``live.inputs['stim']``, the `TimedArray` objects.
+        """
+        from brianbridge.model.rebuild import rebuild  # which needs this module
+
+        return rebuild(self if dt is None else self.with_dt(dt))
+
+    def network(self, dt=None):
+        """Build an ordinary Brian2 network.
+
+        Its groups have the names of the model: ``network['cells'].v``. The names of the equations are in the
+        groups' own namespaces, so that it runs anywhere. To give it inputs of other values or length, call
+        ``model.with_inputs({'stim': values}).network()``.
+
+        Parameters
+        ----------
+        dt : Quantity, optional
+            Another time step, see `with_dt`.
+
+        Returns
+        -------
+        brian2.Network
+        """
+        return self.live(dt).network
 
     def with_group(self, group):
         """A copy in which the group of the same name is replaced."""
@@ -283,8 +335,8 @@ class Model:
     def with_dt(self, dt):
         """A copy for another time step; groups with a coarser step of their own keep their ratio to it.
 
-        Delays and times in the model stay what they are in seconds; they are rounded to the new step where the
-        network is built.
+        Delays and times in the model stay what they are in seconds; they are rounded to the new step where
+        the network is built.
         """
         scale = float(dt) / self.dt
         return replace(self, groups=tuple(replace(group, dt=group.dt * scale) for group in self.groups))

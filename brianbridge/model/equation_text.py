@@ -18,6 +18,7 @@ __all__ = [
     "subexpression_names",
     "synapse_equations",
     "unit_text",
+    "variable_dimensions",
 ]
 
 
@@ -109,3 +110,13 @@ def subexpression_names(text):
         for equation in parse_string_equations(text).values()
         if equation.type == SUBEXPRESSION and "summed" not in equation.flags
     )
+
+
+def variable_dimensions(text):
+    """Physical dimensions of everything that equation text defines.
+
+    Returns
+    -------
+    dict of str to Dimension
+    """
+    return {equation.varname: equation.dim for equation in parse_string_equations(text).values()}

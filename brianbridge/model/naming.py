@@ -1,11 +1,12 @@
 """Turn what users name things with (Brian2's own objects, or text) into names of the model."""
 
 import difflib
+import sys
 
-from brian2 import TimedArray
+from brian2 import Subgroup, TimedArray
 from brian2.core.variables import VariableView
 
-__all__ = ["UnknownName", "input_name", "variable_name"]
+__all__ = ["UnknownName", "caller_names", "input_name", "variable_name"]
 
 
 class UnknownName(KeyError):
@@ -15,7 +16,21 @@ class UnknownName(KeyError):
         return self.args[0]
 
 
-def variable_name(key, model, namespace=None):
+def caller_names():
+    """Global and local variables of the function that called brianbridge.
+
+    Returns
+    -------
+    dict
+    """
+    frame = sys._getframe(1)
+    inside = ("brianbridge", "torch")  # a Surrogate is called through torch.nn.Module
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in inside:
+        frame = frame.f_back
+    return {**frame.f_globals, **frame.f_locals}
+
+
+def variable_name(key, model):
     """The variable or event that a key stands for.
 
     Parameters
@@ -24,8 +39,6 @@ def variable_name(key, model, namespace=None):
         ``cells.v``; ``cells`` for the spikes of a group; or text, first read as Brian2's own names
         (``'neurongroup.v'``), then as variables of the caller (``'cells.v'``).
     model : Model
-    namespace : Mapping, optional
-        The caller's variables.
 
     Returns
     -------
@@ -36,53 +49,122 @@ def variable_name(key, model, namespace=None):
     ------
     UnknownName
         With the closest names.
+    TypeError
+        If the key is neither text nor an object of Brian2.
     """
     if isinstance(key, VariableView):
-        group, variable, shown = key.group_name, key.name, f"{key.group_name}.{key.name}"
+        _refuse_subgroup(key.group_name, key.variable.owner, key.name, model)
+        group, variable = key.group_name, key.name
     elif isinstance(key, str):
         group, _, variable = key.partition(".")
-        shown = repr(key)
-        known = {g.name for g in model.groups}
-        if group not in known and namespace and hasattr(namespace.get(group), "name"):
-            group = namespace[group].name
-    elif hasattr(key, "name"):
-        group, variable, shown = key.name, "", key.name
+        group = _brian_name(group, variable, model)
+    elif isinstance(key, TimedArray):
+        raise UnknownName(f"The TimedArray {key.name} is an input, not a variable of a group.")
+    elif hasattr(key, "name") and hasattr(key, "variables"):
+        _refuse_subgroup(key.name, getattr(key, "source", None), "", model)
+        group, variable = key.name, ""
     else:
-        raise TypeError(f"{key!r} does not name anything; use a Brian2 object such as cells.v, or text.")
+        raise TypeError(
+            f"{key!r} does not name anything; use an object of Brian2 such as cells.v, or text such as "
+            "'cells.v'."
+        )
+    known = _variables(model)
+    if group not in known:
+        raise UnknownName(_no_group(group, variable, known))
     variable = variable or "spike"
-    names = _names(model)
-    if (group, variable) not in names:
-        raise UnknownName(f"The model has no {shown}.{_suggestion(f'{group}.{variable}', names)}")
+    if variable not in known[group]:
+        raise UnknownName(_no_variable(group, variable, known, model))
     return group, variable
 
 
 def input_name(key, model):
-    """Name of the `TimedInput` that a `TimedArray` or text stands for."""
+    """Name of the `TimedInput` that a `TimedArray` or text stands for.
+
+    Parameters
+    ----------
+    key : TimedArray or str
+        Text is the name in the equations, or a variable of the caller that holds the `TimedArray`.
+    model : Model
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UnknownName
+        If the equations do not use it.
+    """
+    names = [timed.name for timed in model.inputs]
+    if isinstance(key, str):
+        if key in names:
+            return key
+        found = caller_names().get(key)
+        key = found if isinstance(found, TimedArray) else key
     if isinstance(key, TimedArray):
         for timed in model.inputs:
             if timed.brian_name == key.name:
                 return timed.name
-        shown = key.name
-    else:
-        if any(timed.name == key for timed in model.inputs):
-            return key
-        shown = repr(key)
-    known = ", ".join(timed.name for timed in model.inputs) or "none"
-    raise UnknownName(f"The equations of this model use no TimedArray {shown}; they use: {known}.")
+    shown = key.name if isinstance(key, TimedArray) else repr(key)
+    hint = _did_you_mean(str(key), names) if isinstance(key, str) else ""
+    known = ", ".join(names) or "none"
+    raise UnknownName(f"The equations of this model use no TimedArray {shown}; they use: {known}.{hint}")
 
 
-def _names(model):
-    names = set()
-    for group in model.groups:
-        names |= {(group.name, variable) for variable in group.values}
-        names |= {(group.name, event) for event in getattr(group, "events", ())}
-        names |= {(group.name, variable) for variable in group.subexpressions()}
-    return names
+def _brian_name(group, variable, model):
+    """Brian2's name of a group that text names: already that, or a variable of the caller."""
+    if any(group == g.name for g in model.groups):
+        return group
+    found = caller_names().get(group)
+    if not hasattr(found, "variables") or not hasattr(found, "name"):
+        return group
+    _refuse_subgroup(found.name, getattr(found, "source", None), variable, model)
+    return found.name
 
 
-def _suggestion(wanted, names):
-    texts = sorted(".".join(name) for name in names)
+def _refuse_subgroup(name, whole, variable, model):
+    """A subgroup has a name of its own, which no model knows: parts are chosen by a mask."""
+    names = {group.name for group in model.groups}
+    if name in names or not isinstance(getattr(whole, "name", None), str) or whole.name not in names:
+        return
+    if isinstance(whole, Subgroup) or hasattr(model[whole.name], "n"):
+        part = f"{name}.{variable}" if variable else name
+        better = f"{whole.name}.{variable}" if variable else whole.name
+        raise UnknownName(
+            f"{part} belongs to a subgroup of {whole.name!r}. Name the whole group, {better}: a mask trains a "
+            "part of it (mask=array of bool), and an index picks a part of a record."
+        )
+
+
+def _variables(model):
+    """Everything that can be named, by group."""
+    return {
+        group.name: {*group.values, *getattr(group, "events", ()), *group.subexpressions()}
+        for group in model.groups
+    }
+
+
+def _no_group(group, variable, known):
+    texts = sorted(f"{name}.{v}" for name, variables in known.items() for v in variables)
+    hint = _did_you_mean(f"{group}.{variable}", texts) if variable else _did_you_mean(group, known)
+    return f"The model has no group {group!r}; its groups are {', '.join(known)}.{hint}"
+
+
+def _no_variable(group, variable, known, model):
+    base, _, side = variable.rpartition("_")
+    if side in ("pre", "post") and hasattr(model[group], "pathways"):
+        owner = (model[group].source if side == "pre" else model[group].target)[0]
+        if base in known[owner]:
+            return f"{group}.{variable} is a variable of {owner!r}; write {owner}.{base}."
+    if variable == "spike":
+        return f"{group} has no threshold and therefore no spikes; name one of its variables."
+    hint = _did_you_mean(f"{group}.{variable}", sorted(f"{group}.{v}" for v in known[group]))
+    return f"{group} has no variable {variable!r} that can be named.{hint}"
+
+
+def _did_you_mean(wanted, texts):
+    texts = sorted(texts)
     close = difflib.get_close_matches(wanted, texts, n=3, cutoff=0.5)
     if close:
         return f" Did you mean {' or '.join(close)}?"
-    return f" It has {', '.join(texts[:12])}{', ...' if len(texts) > 12 else ''}."
+    return f" It has {', '.join(texts[:12])}{', ...' if len(texts) > 12 else ''}." if texts else ""

@@ -9,7 +9,7 @@ from brian2.units.fundamentalunits import Quantity
 from brianbridge.model.description import Neurons
 from brianbridge.model.roles import contained_objects
 
-__all__ = ["Live", "rebuild"]
+__all__ = ["Live", "rebuild", "set_aside"]
 
 
 @dataclass
@@ -32,6 +32,18 @@ class Live:
         return self.groups[name]
 
 
+def set_aside(objects):
+    """Tell Brian2 that these objects are not forgotten: it warns of groups that are deleted and never ran.
+
+    Parameters
+    ----------
+    objects : iterable of BrianObject
+        They cannot be added to a network afterwards.
+    """
+    for obj in objects:
+        obj._network = "none, used to read a model"
+
+
 def rebuild(model):
     """Build an ordinary Brian2 network; for another time step see `Model.with_dt`.
 
@@ -42,7 +54,18 @@ def rebuild(model):
     Returns
     -------
     Live
+
+    Raises
+    ------
+    ValueError
+        If the equations use functions of the user's own, which the model lacks since it comes from a file.
     """
+    missing = sorted({name for group in model.groups for name in group.functions} - set(model.functions))
+    if missing:
+        raise ValueError(
+            f"The equations use {', '.join(missing)}, functions of your own, which files do not hold. Hand "
+            f"them over: trained.with_functions({{'{missing[0]}': {missing[0]}}})."
+        )
     clocks = {}
     inputs = {timed.name: _timed_array(timed) for timed in model.inputs}
     groups = {}

@@ -34,10 +34,13 @@ class Refused(Exception):
     ----------
     refusals : tuple of Refusal
         All reasons, in the order of the network's objects.
+    rest : Model or None
+        What remains without the refused objects, where it can be examined for further reasons.
     """
 
-    def __init__(self, refusals):
+    def __init__(self, refusals, rest=None):
         self.refusals = tuple(refusals)
+        self.rest = rest
         count = len(self.refusals)
         heading = (
             "This network cannot be bridged for one reason:"

@@ -1,15 +1,21 @@
-"""A `Model` as JSON text and arrays, and back; nothing in it is executed or imported when read."""
+"""A `Model` as JSON text and arrays, and back; nothing in it is executed or imported when read.
+
+Arrays are called as what they hold: ``cells.tau_m`` for values, ``rec.i`` and ``rec.j`` for the connected
+pairs, ``rec.pre.delay``, ``stimulus`` for a timed input, ``rec.w.mask`` and ``rec.w.tie`` for constraints.
+"""
 
 import dataclasses
 import hashlib
 import json
+import types
 from collections.abc import Mapping
 
 import numpy as np
 from brian2.units.fundamentalunits import Dimension, Quantity, get_or_create_dimension
 
 from brianbridge.model import constraints, description
-from brianbridge.model.description import Model
+from brianbridge.model.constraints import Constraint, Trainable
+from brianbridge.model.description import Constant, Model, Neurons, Pathway, Projection, TimedInput
 
 __all__ = ["StorageError", "model_from_parts", "model_hash", "model_to_parts"]
 
@@ -19,7 +25,10 @@ KNOWN = {
     for cls in vars(module).values()
     if isinstance(cls, type) and dataclasses.is_dataclass(cls)
 }
+#: Fields whose names do not appear in the names of arrays.
+UNNAMED = ("groups", "inputs", "trainable", "pathways", "values", "constraint")
 DEEPEST = 20
+LARGEST_GROUP = 100_000_000  # elements
 
 
 class StorageError(ValueError):
@@ -65,13 +74,13 @@ def model_from_parts(text, arrays):
     """
     try:
         model = _from_plain(json.loads(text), arrays, 0)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"This is not a stored model: {error}") from None
-    if not isinstance(model, Model):
-        raise StorageError("This is not a stored model.")
-    _check_sizes(model)
+        if not isinstance(model, Model):
+            raise StorageError("This is not a stored model.")
+        _check_model(model)
+    except StorageError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise StorageError(f"This is not a stored model: {type(error).__name__}, {error}") from None
     return model
 
 
@@ -85,29 +94,43 @@ def model_hash(model):
     return digest.hexdigest()
 
 
+# -- to text and arrays -------------------------------------------------------------------------------
+
+
 def _to_plain(value, path, arrays):
     if dataclasses.is_dataclass(value):
-        path = f"{path}.{value.name}".strip(".") if hasattr(value, "name") else path
+        path = _joined(path, getattr(value, "name", ""))
         fields = {
-            field.name: _to_plain(getattr(value, field.name), f"{path}.{field.name}".strip("."), arrays)
+            field.name: _to_plain(
+                getattr(value, field.name), _joined(path, "" if field.name in UNNAMED else field.name), arrays
+            )
             for field in dataclasses.fields(value)
             if field.metadata.get("stored", True)
         }
         return {"class": type(value).__name__, **fields}
     if isinstance(value, Dimension):
-        return {"dimensions": list(value._dims)}
+        return {"dimensions": [float(x) for x in value._dims]}
     if isinstance(value, Quantity):
-        return {"quantity": float(value), "of": list(value.dim._dims)}
+        return {"quantity": float(value), "of": [float(x) for x in value.dim._dims]}
     if isinstance(value, np.ndarray):
+        if path in arrays:
+            raise StorageError(f"Two arrays of the model are called {path}.")
         arrays[path] = value
         return {"array": path}
     if isinstance(value, Mapping):
-        return {"mapping": {key: _to_plain(item, f"{path}.{key}", arrays) for key, item in value.items()}}
+        return {"mapping": {key: _to_plain(item, _joined(path, key), arrays) for key, item in value.items()}}
     if isinstance(value, tuple | list):
-        return [_to_plain(item, f"{path}.{number}", arrays) for number, item in enumerate(value)]
+        return [_to_plain(item, path, arrays) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise StorageError(f"{path}: a {type(value).__name__} cannot be stored.")
+
+
+def _joined(path, name):
+    return ".".join(filter(None, (path, name)))
+
+
+# -- from text and arrays -----------------------------------------------------------------------------
 
 
 def _from_plain(value, arrays, depth):
@@ -126,7 +149,7 @@ def _from_plain(value, arrays, depth):
     if "array" in value:
         return arrays[value["array"]]
     if "mapping" in value:
-        return {str(key): _from_plain(item, arrays, depth + 1) for key, item in value["mapping"].items()}
+        return {key: _from_plain(item, arrays, depth + 1) for key, item in value["mapping"].items()}
     raise StorageError(f"This is not a stored model: unknown part with {', '.join(map(str, value))[:80]}.")
 
 
@@ -134,8 +157,9 @@ def _instance(value, arrays, depth):
     cls = KNOWN.get(value.get("class"))
     if cls is None:
         raise StorageError(f"This is not a stored model: unknown part {value.get('class')!r}.")
-    fields = {name: _from_plain(item, arrays, depth + 1) for name, item in value.items() if name != "class"}
-    return cls(**fields)
+    return cls(
+        **{name: _from_plain(item, arrays, depth + 1) for name, item in value.items() if name != "class"}
+    )
 
 
 def _exponents(numbers):
@@ -144,23 +168,99 @@ def _exponents(numbers):
     return tuple(float(x) for x in numbers)
 
 
-def _check_sizes(model):
-    """Sizes of arrays agree with what the text says of them."""
+# -- checks -------------------------------------------------------------------------------------------
+
+#: Types of what the tuples and mappings of a description hold.
+CONTENTS = {
+    "groups": Neurons | Projection,
+    "inputs": TimedInput,
+    "trainable": Trainable,
+    "pathways": Pathway,
+    "events": str,
+    "codes": str,
+    "initial": str,
+    "values": np.ndarray,
+    "constants": Constant,
+    "functions": str,
+}
+
+
+def _check_model(model):
+    """Types, sizes and references are what the rest of the program relies on."""
+    _check_types(model)
     names = {group.name: group for group in model.groups}
+    if len(names) < len(model.groups):
+        raise StorageError("Two groups of the model have the same name.")
+    _demand(all(isinstance(slot, str) for slot in model.schedule), "model", "its schedule is not of words")
+    for timed in model.inputs:
+        _check_types(timed)
+        _check_array(timed.name, timed.values, ndims=(1, 2))
+        _demand(0 < timed.dt < np.inf, timed.name, f"dt = {timed.dt} s is not a time step")
     for group in model.groups:
-        if not isinstance(group.n, int) or group.n < 0:
-            raise StorageError(f"{group.name}: {group.n!r} is not a number of elements.")
-        for variable, value in group.values.items():
-            if value.shape not in ((), (group.n,)):
-                raise StorageError(f"{group.name}.{variable} has shape {value.shape}, expected ({group.n},).")
-            if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
-                raise StorageError(f"{group.name}.{variable} contains NaN or infinity.")
-        if hasattr(group, "i"):
-            for pairs, end in ((group.i, group.source), (group.j, group.target)):
-                if end[0] not in names:
-                    raise StorageError(f"{group.name} connects to {end[0]!r}, which the model does not have.")
-                size = names[end[0]].n if end[1] is None else end[2] - end[1]
-                if pairs.dtype.kind != "i" or pairs.ndim != 1 or np.any((pairs < 0) | (pairs >= size)):
-                    raise StorageError(f"{group.name}: its pairs (i, j) do not fit the size of {end[0]}.")
-            if group.i.shape != group.j.shape:
-                raise StorageError(f"{group.name}: {len(group.i)} indices i, but {len(group.j)} indices j.")
+        _check_group(group, model)
+        if isinstance(group, Projection):
+            _check_pairs(group, names)
+    for trainable in model.trainable:
+        _check_types(trainable)
+        _demand(isinstance(trainable.constraint, Constraint), trainable.name, "its constraint is unknown")
+        for target in trainable.targets:
+            model.initial_value(target)
+
+
+def _check_types(instance):
+    """Every field of a dataclass holds what its annotation says."""
+    for field in dataclasses.fields(instance):
+        value, expected = getattr(instance, field.name), field.type
+        expected = getattr(expected, "__origin__", expected)
+        if expected is float:
+            expected = float | int
+        known = isinstance(expected, type | types.UnionType)
+        name = getattr(instance, "name", "model")
+        _demand(not known or isinstance(value, expected), name, f"{field.name} = {value!r:.60}")
+        contents = CONTENTS.get(field.name) if isinstance(value, tuple | Mapping) else None
+        if contents and not (field.name == "inputs" and not isinstance(instance, Model)):
+            items = value.values() if isinstance(value, Mapping) else value
+            _demand(all(isinstance(i, contents) for i in items), name, f"{field.name} holds something else")
+
+
+def _check_group(group, model):
+    _check_types(group)
+    _demand(0 <= group.n <= LARGEST_GROUP, group.name, f"{group.n} is not a possible number of elements")
+    _demand(0 < group.dt < np.inf, group.name, f"dt = {group.dt} s is not a time step")
+    for variable, value in group.values.items():
+        _check_array(f"{group.name}.{variable}", value, shapes=((), (group.n,)))
+    for name in group.inputs.values():
+        model.input(name)
+    for when, order, active in group.schedule.values():
+        known = isinstance(when, str) and isinstance(order, int) and isinstance(active, bool)
+        _demand(known, group.name, "its schedule is not one of slots and orders")
+    for constant in group.constants.values():
+        _check_types(constant)
+
+
+def _check_pairs(group, names):
+    for pairs, (end, start, stop) in ((group.i, group.source), (group.j, group.target)):
+        _demand(isinstance(names.get(end), Neurons), group.name, f"it connects to {end!r}, which is no group")
+        size = names[end].n if start is None else stop - start
+        _demand(start is None or 0 <= start <= stop <= names[end].n, group.name, f"no such part of {end}")
+        fits = pairs.dtype.kind == "i" and pairs.ndim == 1
+        fits = fits and not np.any((pairs < 0) | (pairs >= size))
+        _demand(fits, group.name, f"its pairs (i, j) do not fit the size of {end}")
+    _demand(group.i.shape == group.j.shape, group.name, f"it has {len(group.i)} i, but {len(group.j)} j")
+    for pathway in group.pathways:
+        _check_types(pathway)
+        _demand(pathway.prepost in ("pre", "post"), group.name, f"its pathway {pathway.name} is neither")
+        _check_array(f"{group.name}.{pathway.name}.delay", pathway.delay, shapes=((), (group.n,)))
+        _demand(np.all(pathway.delay >= 0), group.name, "it has a negative delay")
+
+
+def _check_array(name, array, shapes=None, ndims=None):
+    if (shapes and array.shape not in shapes) or (ndims and array.ndim not in ndims):
+        raise StorageError(f"{name} has shape {array.shape}, expected {shapes[-1] if shapes else ndims}.")
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise StorageError(f"{name} contains NaN.")
+
+
+def _demand(condition, name, problem):
+    if not condition:
+        raise StorageError(f"This is not a stored model: {name}: {problem}.")

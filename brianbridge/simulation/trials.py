@@ -54,7 +54,9 @@ class Simulated:
         return counts / (len(trials) * self.steps * self.dt)
 
 
-def simulate(trained, trials, *, dt=None, noise=None, random_seed=None, target=None, progress=True):
+def simulate(
+    trained, trials, *, dt=None, live=None, noise=None, random_seed=None, target=None, progress=True
+):
     """Run trials in Brian2, one after the other.
 
     Parameters
@@ -64,6 +66,8 @@ def simulate(trained, trials, *, dt=None, noise=None, random_seed=None, target=N
         From the task for which the network was trained.
     dt : Quantity, optional
         Another time step than the one of training; inputs are held on their own.
+    live : Live, optional
+        The network to run, into which the trained values were written; default is one built for this purpose.
     noise : dict of str to ndarray, optional
         Frozen noise, shape (steps, batch, n), as in `Records.noise`.
     random_seed : int, optional
@@ -77,38 +81,41 @@ def simulate(trained, trials, *, dt=None, noise=None, random_seed=None, target=N
     -------
     Simulated
     """
-    model = trained.model.with_inputs(_first_trial(trained, trials))
-    model = model if dt is None else model.with_dt(dt)
-    steps = int(trials.steps * trials.dt / model.dt + 0.5)
+    model = trained.model if dt is None else trained.model.with_dt(dt)
+    model = model.with_inputs({name: trials.inputs[source][:, 0] for name, source in trained.inputs.items()})
     before = prefs.codegen.target
     prefs.codegen.target = target or before
     try:
-        return _Session(trained, model, trials, steps, noise, random_seed).run(progress)
+        with _Session(trained, model, trials, live or rebuild(model), noise, random_seed) as session:
+            return session.run(progress)
     finally:
         prefs.codegen.target = before
-
-
-def _first_trial(trained, trials):
-    return {name: trials.inputs[source][:, 0] for name, source in trained.inputs.items()}
 
 
 class _Session:
     """One rebuilt network that runs all trials."""
 
-    def __init__(self, trained, model, trials, steps, noise, random_seed):
-        self.trained, self.model, self.trials, self.steps = trained, model, trials, steps
+    def __init__(self, trained, model, trials, live, noise, random_seed):
+        self.trained, self.model, self.trials, self.live = trained, model, trials, live
         self.noise, self.random_seed = noise, random_seed
-        self.live = rebuild(model)
-        self.spiking = [group.name for group in model.groups if "spike" in getattr(group, "events", {})]
-        self.monitors = {name: SpikeMonitor(self.live[name]) for name in self.spiking}
-        group, _, variable = trained.output.partition(".")
-        self.output = StateMonitor(self.live[group], variable, record=True, when="end")
-        self.variable = variable
+        self.steps = int(trials.steps * trials.dt / model.dt + 0.5)
+        spiking = [group.name for group in model.groups if "spike" in getattr(group, "events", {})]
+        self.monitors = {name: SpikeMonitor(live[name]) for name in spiking}
+        group, _, self.variable = trained.output.partition(".")
+        self.output = StateMonitor(live[group], self.variable, record=True, when="end")
+
+    def __enter__(self):
         self.live.network.add(self.output, *self.monitors.values())
         self.live.network.store("start of a trial")
+        return self
+
+    def __exit__(self, *_):
+        """Leave a network that was given as it was, without the monitors."""
+        self.live.network.restore("start of a trial")
+        self.live.network.remove(self.output, *self.monitors.values())
 
     def run(self, progress):
-        outputs, spikes, final = [], {name: [] for name in self.spiking}, []
+        outputs, spikes, final = [], {name: [] for name in self.monitors}, []
         trials = range(len(self.trials))
         for trial in tqdm(trials, desc=f"Brian2, dt = {self.model.dt * 1e3:g} ms", disable=not progress):
             self._one(trial)

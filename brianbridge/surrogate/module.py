@@ -1,30 +1,39 @@
 """`Surrogate`: the torch module generated from a `Model`."""
 
 import math
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit
-from brian2.units.stdunits import ms
+from brian2.core.variables import VariableView
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_unit
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from brianbridge.generation.program import Program
 from brianbridge.generation.schedule import program_of, record_block
 from brianbridge.model.description import Neurons
-from brianbridge.model.naming import input_name, variable_name
-from brianbridge.model.rebuild import rebuild
+from brianbridge.model.naming import variable_name
+from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.surrogate.feeding import (
+    SECOND,
+    NoiseFrom,
+    State,
+    draw_noise,
+    given_inputs,
+    given_noise,
+    si_tensor,
+    steps_until,
+)
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.parameters import Parameter
 from brianbridge.surrogate.recording import Records
 from brianbridge.surrogate.rendering import render
 from brianbridge.surrogate.spike_gradients import SpikeGradient
+from brianbridge.surrogate.stepping import Stepper
 
 __all__ = ["Surrogate"]
 
-SECOND = get_dimensions(ms)
 KEPT_PER_STATE = 6  # tensors that autograd keeps per state array and step, roughly
 UNSEGMENTED = 200e6  # bytes below which a run is not cut into segments
 
@@ -83,6 +92,7 @@ class Surrogate(nn.Module):
         self.segment = segment
         self.ops = Operations(dtype, exact, smooth, reset_gradient)
         self._live = rebuild(model)
+        set_aside(self._live.groups.values())  # it lends its names and equations, and never runs
         self.program = program_of(model, self._live)
         self.spike_gradients = _spike_gradients(model, self._live, spike_gradient)
         self.parameter = nn.ModuleList(Parameter(t, model) for t in model.trainable)
@@ -138,87 +148,93 @@ class Surrogate(nn.Module):
         batch=None,
         seed=None,
     ):
-        """Simulate a batch of trials from t = 0.
+        """Simulate a batch of trials from t = 0, or from where an earlier simulation stopped.
 
         Parameters
         ----------
         inputs : dict, optional
-            A `TimedArray` (or its name in the equations) to a tensor or Quantity of shape (time, batch, n),
-            or (time, batch) for a one-dimensional array, on the array's own time step.
+            A `TimedArray` (or its name in the equations) to a tensor, array or Quantity of shape
+            (time, batch, n), or (time, batch) for a one-dimensional array, on the array's own time step. The
+            first row is for t = 0 and the last one holds on, as in Brian2. Tensors are in SI units.
         duration : Quantity, optional
-            Default: the length of the given inputs.
+            Default: until the end of the longest of the given inputs.
         record : sequence
-            Variables (``cells.v``, ``'cells.v'``) and groups (for their spikes).
+            Variables (``cells.v``, ``'cells.v'``), subexpressions, and groups (for their spikes).
         when : str
             The scheduling slot after which values are taken; ``'end'`` sees everything of a step.
         initial : dict, optional
-            Initial states: variables to values, shape (n,) or (batch, n), or to expressions as text, evaluated
-            for every trial; or the `final` of an earlier simulation.
+            Initial states: variables to values, shape () or (n,) or (batch, n), or to expressions as text,
+            evaluated for every trial. Or the `final` of an earlier simulation: time goes on from there, and
+            with it inputs and random numbers.
         noise : dict, optional
-            Random numbers to replay, as in `Records.noise`.
+            Random numbers to replay, as in `Records.noise`; the first row is for the first step of this call.
         batch : int, optional
             Number of trials where no input says it.
         seed : int or torch.Generator, optional
-            For the noise.
+            For the noise and for random numbers in `initial`.
 
         Returns
         -------
         Records
         """
-        caller = sys._getframe(1).f_locals if not record else _caller_namespace()
-        rows = self._inputs(inputs or {})
-        batch = self._batch_size(rows, noise, batch)
-        steps = self._steps(duration, rows)
-        names = [variable_name(key, self.model, caller) for key in record]
+        names = [variable_name(key, self.model) for key in _listed(record)]
         compiled = self._compile(tuple(names), when)
-        run = self._start(compiled, rows, batch, steps, initial, noise, seed, caller)
-        recorded, carried = self._advance(compiled, run, steps)
-        final = dict(zip(compiled.carried, carried, strict=True))
+        run = self._start(compiled, inputs, duration, initial, noise, batch, seed)
+        recorded, carried = self._advance(compiled, run)
+        random = None if run.generator is None else run.generator.get_state()
+        final = State(zip(compiled.carried, carried, strict=True), run.first + run.steps, random)
         values = {".".join(name): value for name, value in zip(names, recorded, strict=True)}
         dimensions = {".".join(name): self._dimensions(*name) for name in names}
-        return Records(self.model, values, dimensions, self.dt, when, final, run.noise)
+        return Records(self.model, values, dimensions, self.dt, run.first, when, final, run.noise)
 
-    def _inputs(self, given):
+    def stepper(self, steps, inputs=None, initial=None, noise=None, batch=None, seed=None):
+        """Start a simulation that is advanced one time step at a time, without gradient.
+
+        Parameters
+        ----------
+        steps : int
+            For how many steps random numbers are drawn.
+        inputs, initial, noise, batch, seed
+            As for a simulation of the whole duration.
+
+        Returns
+        -------
+        Stepper
+        """
+        compiled = self._compile((), "end")
+        with torch.no_grad():
+            run = self._start(compiled, inputs, steps * self.dt, initial, noise, batch, seed)
+            return Stepper(compiled, run, compiled.prelude(run.parameters, self.ops.dtype))
+
+    def _rows(self, given):
         """Rows of every timed input: a list over its time steps of tensors (batch, n) or (1, n)."""
         tensors = {timed.name: torch.tensor(timed.values)[:, None] for timed in self.model.inputs}
         tensors |= {name: value[:, None] for (group, name), value in self.values().items() if not group}
-        for key, value in given.items():
-            name = input_name(key, self.model)
-            tensors[name] = _si(value, self.model.input(name).dimensions, f"the input {name}")
-            wanted = self.model.input(name).values.ndim
-            if tensors[name].dim() != wanted + 1:
-                shape = "(time, batch, n)" if wanted == 2 else "(time, batch)"
-                raise ValueError(
-                    f"The input {name} needs the shape {shape}, but has {tuple(tensors[name].shape)}."
-                )
-            if wanted == 2 and tensors[name].shape[2] != self.model.input(name).values.shape[1]:
-                raise ValueError(
-                    f"The input {name} has {tensors[name].shape[2]} channels, but its TimedArray has "
-                    f"{self.model.input(name).values.shape[1]}."
-                )
-        self._given = {input_name(key, self.model) for key in given}
-        return {
-            name: (value if value.dim() == 3 else value[..., None]).to(self.device, self.ops.dtype).unbind(0)
-            for name, value in tensors.items()
-        }
+        tensors = {name: v if v.dim() == 3 else v[..., None] for name, v in tensors.items()} | given
+        return {name: v.to(self.device, self.ops.dtype).unbind(0) for name, v in tensors.items()}
 
-    def _batch_size(self, rows, noise, batch):
-        sizes = {name: value[0].shape[0] for name, value in rows.items() if name in self._given}
-        sizes |= {f"noise {key}": value.shape[1] for key, value in (noise or {}).items()}
+    def _batch_size(self, inputs, initial, noise, batch):
+        sizes = {name: value.shape[1] for name, value in inputs.items()}
+        sizes |= {f"noise {key}": value.shape[1] for key, value in noise.items()}
+        states = {k: v for k, v in (initial or {}).items() if getattr(v, "ndim", 0) == 2}
+        sizes |= {f"initial {number}": v.shape[0] for number, v in enumerate(states.values())}
         if batch is not None:
             sizes["batch="] = batch
         if len(set(sizes.values())) > 1:
             listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
             raise ValueError(f"The numbers of trials do not agree: {listed}.")
-        return next(iter(sizes.values()), 1)
+        size = next(iter(sizes.values()), 1)
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"batch={size!r} is not a number of trials.")
+        return size
 
-    def _steps(self, duration, rows):
+    def _steps(self, duration, inputs, first):
         if duration is None:
-            lengths = [len(rows[name]) * self.model.input(name).dt for name in self._given]
-            if not lengths:
-                raise ValueError("Say how long to simulate: duration=..., since no input was given.")
-            duration = max(lengths)
-        return int(float(duration) / self.program.dt + 0.5)
+            if not inputs:
+                raise ValueError("Say how long to simulate: duration=500*ms, since no input was given.")
+            end = max(len(value) * self.model.input(name).dt for name, value in inputs.items())
+            duration = Quantity(end - first * self.program.dt, dim=SECOND)
+        return steps_until(duration, first, self.program.dt)
 
     def _compile(self, names, when):
         """Source of a step that records these variables, compiled once."""
@@ -249,9 +265,40 @@ class Surrogate(nn.Module):
                 records.append((block, position))
         return Program(program.blocks, arrays, program.inputs, program.events, program.dt), records
 
-    def _start(self, compiled, rows, batch, steps, initial, noise, seed, caller):
+    def _start(self, compiled, inputs, duration, initial, noise, batch, seed):
+        """Everything that a simulation reads, checked; and its state at the start."""
+        inputs, noise = given_inputs(self.model, inputs or {}), given_noise(noise)
+        batch = self._batch_size(inputs, initial, noise, batch)
+        first = initial.step if isinstance(initial, State) else 0
+        run = _Run(
+            rows=self._rows(inputs),
+            parameters=self._arrays(compiled),
+            gradients=self._gradients(compiled),
+            state=self._default_state(compiled, batch),
+            batch=batch,
+            first=first,
+            steps=self._steps(duration, inputs, first),
+            generator=self._generator(seed, initial),
+        )
+        self._set_initial(run, initial)
+        run.noise = self._noise(compiled, run, noise)
+        return run
+
+    def _generator(self, seed, initial):
+        """Source of random numbers: of the seed, or that of an earlier simulation; None for torch's own."""
+        if isinstance(seed, torch.Generator):
+            return seed
+        if seed is not None:
+            return torch.Generator(self.device).manual_seed(int(seed))
+        if isinstance(initial, State) and initial.random is not None:
+            generator = torch.Generator(self.device)
+            generator.set_state(initial.random)
+            return generator
+        return None
+
+    def _default_state(self, compiled, batch):
+        """Values of the model, or the trained ones."""
         arrays = compiled.program.arrays
-        parameters = self._arrays(compiled)
         trained = self.values()
         state = {}
         for key in compiled.rendered.states:
@@ -264,37 +311,58 @@ class Surrogate(nn.Module):
             )
         for name, event, longest in compiled.rendered.pathways:
             state[f"past {name}"] = (state[f"spikes {event}"],) * longest
-        noise = self._noise(compiled.rendered.noise, noise, steps, batch, seed)
-        run = _Run(rows, parameters, noise, self.spike_gradients, state, batch)
-        self._set_initial(run, compiled, initial, caller, seed)
-        return run
+        return state
 
-    def _set_initial(self, run, compiled, initial, caller, seed):
+    def _gradients(self, compiled):
+        """Spike gradient of every comparison in a threshold; None where it compares another quantity."""
+        chosen = {}
+        for key, (group, dimensions) in compiled.rendered.comparisons.items():
+            gradient = self.spike_gradients[group]
+            fits = gradient is not None and dimensions in (None, gradient.dimensions)
+            chosen[key] = gradient if fits else None
+        return chosen
+
+    def _set_initial(self, run, initial):
         """Initial values and expressions: those of the model, then those of the call."""
+        if isinstance(initial, State):
+            if initial.keys() != run.state.keys():
+                raise ValueError("initial= is the final state of another network.")
+            for key, value in initial.items():
+                run.state[key] = value if isinstance(value, tuple) else value.to(run.state[key])
+            return
         chosen = {(g.name, variable): text for g in self.model.groups for variable, text in g.initial.items()}
-        for key, value in (initial or {}).items():
-            if isinstance(key, str) and key in run.state:
-                run.state[key] = value
-                chosen.pop(tuple(key.split(".", 1)), None)
-            else:
-                chosen[variable_name(key, self.model, caller)] = value
+        chosen |= {variable_name(key, self.model): value for key, value in (initial or {}).items()}
         for (group, variable), value in chosen.items():
             key = f"{group}.{variable}"
             if key not in run.state:
-                raise ValueError(f"{key} is not a state that the equations change; set the parameter itself.")
+                raise ValueError(
+                    f"{key} is not a state that the equations change: it cannot have an initial value for "
+                    "each trial. Assign it before wrapping the network, or make it a TimedArray."
+                )
             if isinstance(value, str):
-                value = self._evaluate(group, value, run, seed)
+                value = self._evaluate(group, value, run)
             else:
-                value = _si(value, self._dimensions(group, variable), key)
-            run.state[key] = value.to(run.state[key]).expand_as(run.state[key])
+                value = si_tensor(value, self._dimensions(group, variable), key)
+            try:
+                run.state[key] = value.to(run.state[key]).expand_as(run.state[key])
+            except RuntimeError:
+                raise ValueError(
+                    f"The initial values of {key} have the shape {tuple(value.shape)}; expected one number, "
+                    f"({run.state[key].shape[1]},) or {tuple(run.state[key].shape)}, (batch, n)."
+                ) from None
 
-    def _evaluate(self, group, expression, run, seed):
+    def _evaluate(self, group, expression, run):
         """Value of an expression of a group's variables, one draw of its random numbers for each trial."""
-        known = dict(self.program.arrays)
-        block, more = record_block(self._live, known, group, expression)
-        program = Program((), known | more, self.program.inputs, self.program.events, self.program.dt)
-        compiled = _Compiled(program, [(block, 0)], self.ops, self.model.functions)
-        noise = self._noise(compiled.rendered.noise, None, 1, run.batch, seed)
+        if (group, expression) not in self._compiled:
+            known = dict(self.program.arrays)
+            block, more = record_block(self._live, known, group, expression)
+            program = Program((), known | more, self.program.inputs, self.program.events, self.program.dt)
+            self._compiled[group, expression] = _Compiled(
+                program, [(block, 0)], self.ops, self.model.functions
+            )
+        compiled = self._compiled[group, expression]
+        places = {key: (function, size, 1) for key, (function, size, _) in compiled.rendered.noise.items()}
+        noise = draw_noise(places, 0, 1, run.batch, run.generator, self.ops.dtype, self.device)
         constants = compiled.prelude(self._arrays(compiled), self.ops.dtype)
         output = [[]]
         state = tuple(run.state[key] for key in compiled.carried)
@@ -346,43 +414,48 @@ class Surrogate(nn.Module):
             self._constants[key] = value
         return self._constants[key]
 
-    def _noise(self, places, given, steps, batch, seed):
+    def _noise(self, compiled, run, given):
         """Random numbers for every step, drawn once so that segments can be recomputed."""
-        given = given or {}
-        generator = seed if isinstance(seed, torch.Generator) else None
-        if seed is not None and generator is None:
-            generator = torch.Generator(self.device).manual_seed(int(seed))
-        noise = {}
-        for key, (function, size, _) in places.items():
-            if key in given:
-                noise[key] = given[key].to(self.device, self.ops.dtype)
-                if noise[key].shape[0] < steps:
-                    raise ValueError(
-                        f"The noise {key} has {noise[key].shape[0]} steps, but {steps} are simulated."
-                    )
-                continue
-            draw = torch.randn if function == "randn" else torch.rand
-            noise[key] = draw(
-                steps, batch, size, generator=generator, dtype=self.ops.dtype, device=self.device
+        blocks = {block.name: block for block in self.program.blocks}
+        places, firsts = {}, {}
+        for key, (function, size, name) in compiled.rendered.noise.items():
+            every = self.program.every(blocks[name].dt)
+            places[key], firsts[key] = (function, size, every), -(-run.first // every)
+        unknown = set(given) - set(places)
+        if unknown:
+            raise ValueError(
+                f"noise= holds {', '.join(sorted(unknown))}, but the network draws "
+                f"{', '.join(places) or 'none'}."
             )
+        drawn = {key: place for key, place in places.items() if key not in given}
+        noise = draw_noise(drawn, run.first, run.steps, run.batch, run.generator, self.ops.dtype, self.device)
+        for key, value in given.items():
+            _, size, every = places[key]
+            rows = -(-(run.first + run.steps) // every) - firsts[key]
+            if value.shape[0] < rows or value.shape[2] != size:
+                raise ValueError(
+                    f"The noise {key} has the shape {tuple(value.shape)}, but ({rows}, {run.batch}, {size}) "
+                    "is needed."
+                )
+            noise[key] = value.to(self.device, self.ops.dtype)
+        run.first_rows = firsts
         return noise
 
-    def _advance(self, compiled, run, steps):
+    def _advance(self, compiled, run):
         """Run all steps, in segments if memory asks for it."""
         constants = compiled.prelude(run.parameters, self.ops.dtype)
         self._check_constants(compiled, constants)
-        segment = self._segment_length(run.state, steps)
+        segment = self._segment_length(run.state, run.steps)
         state = tuple(run.state[key] for key in compiled.carried)
         recorded = [[] for _ in compiled.records]
-        for first in range(0, steps, segment):
-            last = min(first + segment, steps)
-            if segment < steps and torch.is_grad_enabled():
+        end = run.first + run.steps
+        for first in range(run.first, end, segment):
+            last = min(first + segment, end)
+            if segment < run.steps and torch.is_grad_enabled():
                 flat, shape = _flatten(state)
                 function = _Segment(compiled, run, constants, shape, first, last)
                 outputs = checkpoint(function, *flat, use_reentrant=False, preserve_rng_state=False)
-                state, chunk = outputs[: len(shape)], outputs[len(shape) :]
-                state = _unflatten(outputs[: sum(shape)], shape)
-                chunk = outputs[sum(shape) :]
+                state, chunk = _unflatten(outputs[: len(flat)], shape), outputs[len(flat) :]
             else:
                 state, chunk = compiled.advance(run, constants, state, first, last)
             for total, part in zip(recorded, chunk, strict=True):
@@ -402,10 +475,13 @@ class Surrogate(nn.Module):
     def _check_constants(self, compiled, constants):
         """A singular exact integrator shows as a NaN in what is computed once from the parameters."""
         for name, value in zip(compiled.constant_names, constants, strict=True):
-            if torch.is_tensor(value) and value.is_floating_point() and torch.isnan(value).any():
+            if not (torch.is_tensor(value) and value.is_floating_point()):
+                continue
+            if torch.isnan(value).any() or (name in compiled.rendered.divisors and (value == 0).any()):
                 raise FloatingPointError(
-                    f"A coefficient that depends on the parameters only is not a number: {compiled.origin(name)}. "
-                    "With method='exact' this happens where two time constants are equal, as in Brian2 itself. "
+                    "A coefficient that depends on the parameters only is not a number, or it is zero and "
+                    f"something is divided by it: {compiled.origin(name)}. "
+                    "With method='exact' this happens where two time constants are equal, as in Brian2. "
                     "Keep them apart by their bounds, or choose method='exponential_euler' or 'rk4'."
                 )
 
@@ -421,10 +497,20 @@ class _Run:
 
     rows: dict
     parameters: dict
-    noise: dict
     gradients: dict
     state: dict
     batch: int
+    first: int  # step
+    steps: int
+    generator: torch.Generator | None
+    noise: dict = field(default_factory=dict)
+    first_rows: dict = field(default_factory=dict)
+
+    def noise_by_step(self):
+        """Random numbers by the number of the step."""
+        if not self.first:
+            return self.noise
+        return {key: NoiseFrom(rows, self.first_rows[key]) for key, rows in self.noise.items()}
 
 
 class _Compiled:
@@ -439,6 +525,7 @@ class _Compiled:
         namespace = {"torch": torch, "ops": ops, "user": implementations}
         exec(compile(self.rendered.source, "<generated step>", "exec"), namespace)
         self._prelude, self.step = namespace["prelude"], namespace["step"]
+        self._wide = Operations(torch.float64, ops.exact)
         self.carried = (
             *self.rendered.states,
             *(f"spikes {event}" for event in self.rendered.events),
@@ -447,16 +534,20 @@ class _Compiled:
 
     def prelude(self, parameters, dtype):
         """What depends on parameters only, computed in float64 and then rounded to `dtype`."""
-        values = self._prelude(parameters)
+        values = self._prelude(parameters, self._wide)
         return tuple(v.to(dtype) if torch.is_tensor(v) and v.is_floating_point() else v for v in values)
 
     def advance(self, run, constants, state, first, last):
         """Steps `first` to `last`; the recorded values are stacked over time."""
         output = [[] for _ in self.records]
-        dt = self.program.dt
+        dt, noise = self.program.dt, run.noise_by_step()
         for k in range(first, last):
-            state = self.step(state, constants, k * dt, k, run.rows, run.noise, run.gradients, output)
-        return state, [torch.stack([_row(v, run.batch) for v in rows]) for rows in output]
+            state = self.step(state, constants, k * dt, k, run.rows, noise, run.gradients, output)
+        sizes = [self.program.events[r] if isinstance(r, str) else r.size for r, _ in self.records]
+        return state, [
+            torch.stack([_row(v, run.batch, size) for v in rows])
+            for rows, size in zip(output, sizes, strict=True)
+        ]
 
     @property
     def constant_names(self):
@@ -507,32 +598,15 @@ def _unflatten(flat, shape):
     return tuple(state)
 
 
-def _row(value, batch):
+def _row(value, batch, size):
     """A recorded value as a tensor (batch, n)."""
-    value = value if torch.is_tensor(value) else torch.as_tensor(value)
-    value = value.reshape(1, 1) if value.dim() == 0 else value
-    return value.expand(batch, value.shape[-1])
+    return torch.as_tensor(value).expand(batch, size)
 
 
-def _si(value, dimensions, what):
-    """Tensor of SI values from a tensor (SI already), an array or a Quantity."""
-    if torch.is_tensor(value):
-        return value
-    if get_dimensions(value) != dimensions:
-        raise ValueError(
-            f"{what} is in {get_unit(dimensions)!r}, but was given in {get_unit(get_dimensions(value))!r}."
-        )
-    return torch.as_tensor(np.array(value, dtype=float))
-
-
-def _caller_namespace():
-    """Local and global variables of the function that called the module."""
-    frame = sys._getframe(1)
-    while (
-        frame is not None and "torch/nn" in frame.f_code.co_filename
-    ) or frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    return {**frame.f_globals, **frame.f_locals}
+def _listed(record):
+    """What to record as a list, where one variable or group was given alone."""
+    alone = isinstance(record, str | VariableView) or hasattr(record, "variables")
+    return [record] if alone else list(record)
 
 
 def _spike_gradients(model, live, given):
@@ -543,7 +617,7 @@ def _spike_gradients(model, live, given):
     else:
         chosen = {group.name: None for group in spiking}
         for key, gradient in given.items():
-            chosen[variable_name(key, model)[0] if not isinstance(key, str) else key] = gradient
+            chosen[variable_name(key, model)[0]] = gradient
     for group in spiking:
         gradient = chosen[group.name]
         dimensions = _threshold_dimensions(live[group.name])

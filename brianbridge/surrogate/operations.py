@@ -21,21 +21,55 @@ class _NumpyForward(torch.autograd.Function):
     def forward(ctx, numpy_function, torch_function, *arguments):
         ctx.torch_function = torch_function
         ctx.save_for_backward(*arguments)
-        # one element: a numpy scalar, since Brian2's shared variables are scalars there
-        arrays = [
-            a.detach().numpy() if a.numel() > 1 else a.detach().numpy().reshape(-1)[0] for a in arguments
-        ]
-        shape = torch.broadcast_shapes(*(a.shape for a in arguments))
-        return torch.from_numpy(np.array(numpy_function(*arrays))).reshape(shape)
+        return _numpy_value(numpy_function, *arguments)
 
     @staticmethod
     def backward(ctx, upstream):
-        with torch.enable_grad():
-            arguments = [a.detach().requires_grad_() for a in ctx.saved_tensors]
-            value = ctx.torch_function(*arguments)
-            needed = [a for a, needs in zip(arguments, ctx.needs_input_grad[2:], strict=True) if needs]
-            gradients = iter(torch.autograd.grad(value, needed, upstream))
-        return None, None, *(next(gradients) if needs else None for needs in ctx.needs_input_grad[2:])
+        return (
+            None,
+            None,
+            *_gradients(ctx.torch_function, ctx.saved_tensors, upstream, ctx.needs_input_grad[2:]),
+        )
+
+
+def _numpy_value(function, *arguments):
+    # one element: a numpy scalar, since Brian2's shared variables are scalars there
+    arrays = [a.detach().numpy() if a.numel() != 1 else a.detach().numpy().reshape(-1)[0] for a in arguments]
+    with np.errstate(all="ignore"):
+        value = torch.from_numpy(np.array(function(*arrays)))
+    shape = arguments[0].shape
+    if len(arguments) > 1:
+        shape = torch.broadcast_shapes(*(a.shape for a in arguments))
+    return value if value.shape == shape else value.reshape(shape)
+
+
+class _Guarded(torch.autograd.Function):
+    """A function whose gradient stays zero where nothing comes from above, even if it is singular there."""
+
+    @staticmethod
+    def forward(ctx, function, *arguments):
+        ctx.function = function
+        ctx.save_for_backward(*arguments)
+        return function(*arguments)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        whole = [a.expand(upstream.shape) for a in ctx.saved_tensors]
+        gradients = _gradients(ctx.function, whole, upstream, ctx.needs_input_grad[1:])
+        return None, *(
+            None if g is None else torch.where(upstream == 0, 0, g).sum_to_size(a.shape)
+            for g, a in zip(gradients, ctx.saved_tensors, strict=True)
+        )
+
+
+def _gradients(function, arguments, upstream, needed):
+    """Gradients of a function of tensors, evaluated again; None where not needed."""
+    with torch.enable_grad():
+        arguments = [a.detach().requires_grad_(needs) for a, needs in zip(arguments, needed, strict=True)]
+        value = function(*arguments)
+        wanted = [a for a in arguments if a.requires_grad]
+        gradients = iter(torch.autograd.grad(value, wanted, upstream))
+    return [next(gradients) if needs else None for needs in needed]
 
 
 class _Exprel(torch.autograd.Function):
@@ -72,7 +106,8 @@ class _Select(torch.autograd.Function):
         mask, new, old = ctx.saved_tensors
         to_mask = to_new = to_old = None
         if ctx.needs_input_grad[0]:
-            to_mask = (upstream * (new - old)).sum_to_size(mask.shape)
+            # a new value may be singular where there is no event
+            to_mask = (upstream * (new - old).nan_to_num(0, 0, 0)).sum_to_size(mask.shape)
         hit = mask > 0.5
         if ctx.needs_input_grad[1]:
             to_new = torch.where(hit, upstream, 0).sum_to_size(new.shape)
@@ -116,17 +151,22 @@ class Operations:
                 return float(numpy_function(x))
             if not x.is_floating_point():
                 x = x.to(self.dtype)
-            return _NumpyForward.apply(numpy_function, torch_function, x) if self.exact else torch_function(x)
+            return self._numpy(numpy_function, torch_function, x) if self.exact else torch_function(x)
 
         return function
+
+    def _numpy(self, numpy_function, torch_function, *arguments):
+        if torch.is_grad_enabled() and any(a.requires_grad for a in arguments):
+            return _NumpyForward.apply(numpy_function, torch_function, *arguments)
+        return _numpy_value(numpy_function, *arguments)
 
     def power(self, base, exponent):
         if not (torch.is_tensor(base) or torch.is_tensor(exponent)):
             return float(np.float64(base) ** exponent)
         if self.exact and torch.is_tensor(base) and base.is_floating_point():
             if torch.is_tensor(exponent):
-                return _NumpyForward.apply(np.ndarray.__pow__, torch.pow, base, exponent.to(base.dtype))
-            return _NumpyForward.apply(lambda b: b**exponent, lambda b: b**exponent, base)
+                return self._numpy(np.power, torch.pow, base, exponent.to(base.dtype))
+            return self._numpy(lambda b: b**exponent, lambda b: b**exponent, base)
         return base**exponent
 
     def exprel(self, x):
@@ -153,11 +193,19 @@ class Operations:
         steps = (time + 1e-3 * dt) / dt
         return steps.detach().to(torch.int64) if torch.is_tensor(steps) else int(steps)
 
-    def divide(self, a, b):
-        """Division of two integers, as in Python; other divisions are rendered as ``/``."""
-        return (a.to(self.dtype) if torch.is_tensor(a) else a) / (
-            b.to(self.dtype) if torch.is_tensor(b) else b
-        )
+    def real(self, x):
+        """An integer or boolean tensor in floating point."""
+        return x.to(self.dtype)
+
+    def quotient(self, a, b):
+        return a / b
+
+    def guarded(self, function, *arguments):
+        """A function that may be singular where it is not used: there its gradient is zero, not NaN."""
+        arguments = [self.tensor(a) for a in arguments]
+        if torch.is_grad_enabled() and any(a.requires_grad for a in arguments):
+            return _Guarded.apply(function, *arguments)
+        return function(*arguments)
 
     def negate(self, x):
         return torch.logical_not(x) if torch.is_tensor(x) else not x
@@ -173,8 +221,9 @@ class Operations:
         return torch.full_like(like, value)
 
     def cast(self, value, like):
-        """A value in the type of the variable to which it is assigned."""
-        return self.tensor(value).to(like.dtype)
+        """A value in the type and shape of the variable to which it is assigned."""
+        value = self.tensor(value).to(like.dtype)
+        return value if value.shape == like.shape else value.expand_as(like)
 
     # -- spikes and selection -------------------------------------------------------------------------
 
@@ -216,6 +265,11 @@ class Operations:
         """`select` for resets, where the gradient through the decision can be switched off."""
         return self.select(mask if self.reset_gradient else mask.detach(), new, old)
 
+    def masked(self, mask, value):
+        """A summand where an event was, zero elsewhere, whatever `value` is there."""
+        value = self.tensor(value)
+        return mask * value if self.smooth else _Select.apply(mask, value, torch.zeros_like(value))
+
     def decay(self, mask, new, old):
         """Bring an event-driven variable up to date: no effect of its own, so no gradient to the event."""
         new = torch.as_tensor(new, dtype=old.dtype)
@@ -250,15 +304,28 @@ class Operations:
 
     def multiply_at(self, base, index, order, mask, value):
         """``base[index] *= value`` where an event arrived."""
-        factor = torch.where(mask > 0.5, self.tensor(value), 1).expand(*base.shape[:-1], len(index))
-        return base.scatter_reduce(-1, index.expand_as(factor), factor.to(base.dtype), "prod")
+        factor = self.select(mask, self.tensor(value), torch.ones_like(mask)).to(base.dtype)
+        return self._reduce(base, index, order, factor, "prod")
 
     def assign_at(self, base, index, mask, value):
-        """``base[index] = value`` where an event arrived; Brian2 allows values shared by all synapses only."""
-        hit = torch.zeros_like(base, dtype=self.dtype).scatter_add(
-            -1, index.expand(*base.shape[:-1], -1), mask.detach().expand(*base.shape[:-1], len(index))
-        )
-        return torch.where(hit > 0, self.tensor(value).to(base.dtype), base)
+        """``base[index] = value`` where an event arrived.
+
+        Brian2 allows only values that are the same for all synapses of a neuron.
+        """
+        value = self.tensor(value)
+        whole = value.to(base.dtype if base.dtype != torch.bool else torch.int32)
+        new = torch.zeros_like(base, dtype=whole.dtype)
+        new = self._reduce(new, index, None, whole, "amax", include_self=False).to(base.dtype)
+        missed = self._reduce(torch.ones_like(base, dtype=mask.dtype), index, None, 1 - mask, "prod")
+        return self.select(1 - missed, new, base)
+
+    def _reduce(self, base, index, order, value, how, include_self=True):
+        batch = torch.broadcast_shapes(base.shape[:-1], value.shape[:-1])
+        value = value.expand(*batch, len(index))
+        if order is not None:
+            value, index = value.index_select(-1, order), index.index_select(0, order)
+        base = base.expand(*batch, base.shape[-1])
+        return base.scatter_reduce(-1, index.expand_as(value), value, how, include_self=include_self)
 
     def sum_at(self, target, index, value, start, stop):
         """Sum over synapses into ``target[start:stop]``; `index` counts from the group's first neuron."""
@@ -284,7 +351,7 @@ class Operations:
             Second argument of a two-dimensional `TimedArray`, through `columns`.
         """
         if torch.is_tensor(time):
-            raise NotImplementedError("A timed input read at a time that differs between neurons.")
+            return self._lookup_each(rows, time, dt, upsampling, columns)
         row = rows[min(max(int(round(time / (dt / upsampling)) / upsampling), 0), len(rows) - 1)]
         if columns is None:
             return row
@@ -292,6 +359,17 @@ class Operations:
         if all_in_order and index.numel() == row.shape[-1]:
             return row
         return row.index_select(-1, index)
+
+    def _lookup_each(self, rows, time, dt, upsampling, columns):
+        """A timed input read at a time that differs between neurons."""
+        steps = (torch.round(time.detach().double() / (dt / upsampling)) / upsampling).trunc().long()
+        steps = steps.clamp(0, len(rows) - 1)
+        some, place = torch.unique(steps, return_inverse=True)
+        table = torch.stack([rows[k] for k in some.tolist()])  # (times, batch, n)
+        place = place.reshape(1, -1) if place.dim() < 2 else place
+        trial = torch.arange(table.shape[1], device=table.device)[:, None]
+        column = columns[0] if columns is not None else torch.zeros(1, dtype=torch.long, device=table.device)
+        return table[place, trial, column]
 
     def columns(self, index):
         """Columns of a timed input, and whether they simply are 0, 1, 2, ..."""

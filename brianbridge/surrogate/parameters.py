@@ -36,46 +36,54 @@ class Parameter(nn.Module):
         group = model[owner] if owner else None
         self.shape = start.shape
         self.unit = trainable.field_unit(start)
-        self._check(start)
+        violation = self.constraint.violation(start)
+        if violation:
+            raise ValueError(
+                f"{trainable.name} cannot be trained with {type(self.constraint).__name__}: {violation}."
+            )
         values = start.reshape(-1)
         labels = trainable.labels(start.size, group)
-        self.register_buffer("labels", None if labels is None else torch.as_tensor(labels))
-        self.register_buffer("signs", None)
-        if isinstance(self.constraint, Dale):
-            signs = Dale.signs(values, group.i)
-            self.signs = torch.as_tensor(signs)
+        signs = trainable.signs(values, group) if isinstance(self.constraint, Dale) else None
+        mask = trainable.mask(start.size)
+        if signs is not None:
             values = np.abs(values)
         if labels is not None:
             values = np.bincount(labels, weights=values) / np.bincount(labels)
         self.raw = nn.Parameter(self._inverse(torch.tensor(values)))
-        mask = self.constraint.mask
-        self.register_buffer(
-            "mask", None if mask is None else torch.as_tensor(np.asarray(mask, bool).reshape(-1))
-        )
-        self.register_buffer("start", torch.as_tensor(start.reshape(-1)))
-        if self.mask is not None and self.mask.shape != self.start.shape:
-            raise ValueError(
-                f"{trainable.name} has {self.start.numel()} elements, but its mask has {self.mask.numel()}."
-            )
-
-    def _check(self, start):
-        violation = self.constraint.violation(start)
-        if violation:
-            raise ValueError(
-                f"{self.trainable.name} cannot be trained with {type(self.constraint).__name__}: {violation}."
-            )
+        for name, array in dict(labels=labels, signs=signs, mask=mask, start=start.reshape(-1)).items():
+            self.register_buffer(name, None if array is None else torch.as_tensor(array))
+        self.register_buffer("raw_start", self.raw.detach().clone())
+        with torch.no_grad():
+            there_and_back = self._transform(self.raw)
+        only_rounding = torch.isclose(
+            there_and_back, self.start, rtol=1e-9, atol=0
+        )  # else tied, to their mean
+        self.register_buffer("exact", torch.where(only_rounding, self.start, there_and_back))
 
     def _inverse(self, values):
         if isinstance(self.constraint, Bounds):
             low, high = float(self.constraint.low), float(self.constraint.high)
-            return torch.logit((values - low) / (high - low))
+            # training may end on a bound; the logit of 0 is infinite
+            return torch.logit(((values - low) / (high - low)).clamp(1e-15, 1 - 1e-15))
         if isinstance(self.constraint, Positive):
             return torch.log(values / self.unit)
         return values / self.unit
 
     def forward(self):
-        """SI values, shape of the Brian2 variable, float64."""
-        raw = self.raw
+        """SI values, shape of the Brian2 variable, float64.
+
+        As long as a value was not trained it is the model's own, bit for bit: from volt to millivolt and back
+        is not bit-equal for one value in seven.
+        """
+        values = self._transform(self.raw)
+        untouched = self.raw == self.raw_start
+        untouched = untouched if self.labels is None else untouched[self.labels]
+        values = torch.where(untouched, self.exact - (values.detach() - values), values)  # keeps the gradient
+        if self.mask is not None:
+            values = torch.where(self.mask, values, self.start)
+        return values.reshape(self.shape)
+
+    def _transform(self, raw):
         if isinstance(self.constraint, Bounds):
             low, high = float(self.constraint.low), float(self.constraint.high)
             values = low + (high - low) * torch.sigmoid(raw)
@@ -90,11 +98,7 @@ class Parameter(nn.Module):
             raise TypeError(f"{self.trainable.name}: no transform is known for {self.constraint!r}.")
         if self.labels is not None:
             values = values[self.labels]
-        if self.signs is not None:
-            values = values * self.signs
-        if self.mask is not None:
-            values = torch.where(self.mask, values, self.start)
-        return values.reshape(self.shape)
+        return values if self.signs is None else values * self.signs
 
     @torch.no_grad()
     def project(self):

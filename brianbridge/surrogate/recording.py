@@ -10,7 +10,7 @@ __all__ = ["Records"]
 
 
 class Records:
-    """Recorded variables of a batch of trials.
+    """Recorded variables of a batch of trials; names are objects or text, as in the call.
 
     ``records[cells.v]`` is a tensor of shape (time, batch, n) in SI units; ``records[cells.v, mV]`` the same
     in another unit; ``records[cells]`` the spikes of a group, 0 or 1.
@@ -21,17 +21,19 @@ class Records:
         The time step between two rows.
     when : str
         The scheduling slot after which values were taken.
-    final : dict of str to Tensor
-        State after the last step, to go on from: ``surrogate(initial=records.final)``.
+    final : State
+        State after the last step, to go on from: ``surrogate(initial=records.final)``; a dict of
+        ``'group.variable'`` to Tensor (batch, n).
     noise : dict of str to Tensor
         The random numbers of every step, to be replayed: ``surrogate(noise=records.noise)``.
     """
 
-    def __init__(self, model, values, dimensions, dt, when, final, noise):
+    def __init__(self, model, values, dimensions, dt, first, when, final, noise):
         self._model = model
         self._values = values
         self._dimensions = dimensions
         self.dt = dt
+        self._first = first
         self.when = when
         self.final = final
         self.noise = noise
@@ -81,4 +83,4 @@ class Records:
     def time(self):
         """Start of every step in seconds."""
         steps = next(iter(self._values.values())).shape[0]
-        return torch.arange(steps, dtype=torch.float64) * float(self.dt)
+        return torch.arange(self._first, self._first + steps, dtype=torch.float64) * float(self.dt)

@@ -19,6 +19,7 @@ __all__ = ["Rendered", "render"]
 
 SYMBOLS = NodeRenderer.expression_ops
 WIDE = ("lastspike", "lastupdate")  # times stay float64 even in float32 training
+SINGULAR = ("arccos", "arcsin", "log", "log10", "log1p", "sqrt", "tan")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class Code:
         Computed in float64 even where states are float32.
     number : bool
         A Python number at run time, not a tensor.
+    full : bool
+        A tensor with a value for every trial and element, since some state is in it.
+    singular : bool
+        May be infinite or not a number where it is not needed (division by a state, for example).
+    random : bool
+        Random numbers of this very step are in it.
+    dimensions : Dimension or None
+        Physical dimensions, where they are plain.
     """
 
     text: str
@@ -42,6 +51,10 @@ class Code:
     constant: bool = False
     wide: bool = False
     number: bool = False
+    full: bool = False
+    singular: bool = False
+    random: bool = False
+    dimensions: object = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ class Rendered:
     Attributes
     ----------
     source : str
-        Python text that defines ``prelude(P)`` and ``step(S, C, t, k, X, N, G, O)``.
+        Python text that defines ``prelude(P, ops)`` and ``step(S, C, t, k, X, N, G, O)``.
     states : tuple of str
         Keys of the state arrays, in the order of ``S``.
     parameters : tuple of str
@@ -64,6 +77,10 @@ class Rendered:
         Name, event and number of past steps that each delayed pathway remembers, after the events in ``S``.
     noise : dict of str to (str, int, bool)
         Places that draw random numbers: function, size of the array, and the runner that draws.
+    comparisons : dict of (str, int) to (str, Dimension or None)
+        Keys of ``G``: the comparisons in thresholds, with the group and the dimensions of what they compare.
+    divisors : frozenset of str
+        Constants by which integrators divide: exact integration is singular where one is zero.
     """
 
     source: str
@@ -73,6 +90,8 @@ class Rendered:
     events: tuple
     pathways: tuple
     noise: dict
+    comparisons: dict
+    divisors: frozenset
 
 
 def render(program, records=()):
@@ -99,10 +118,12 @@ class _Renderer:
         self.program = program
         self.records = records
         self.identifiers = {}
-        self.used = set()
+        self.used = {"prelude", "step", "ops", "user", "torch", "int", "float", *"PSCtkXNGO"}
         self.prelude, self.step = [], []
         self.hoisted = {}
         self.noise = {}
+        self.comparisons = {}
+        self.divisors = []
         self.pathways = []
         self.routes = []
 
@@ -121,14 +142,16 @@ class _Renderer:
     def identifier(self, key):
         """A readable Python identifier for ``group.variable``."""
         if key not in self.identifiers:
-            name = re.sub(r"\W", "_", key).strip("_") or "x"
-            if keyword.iskeyword(name) or name in ("prelude", "step", "ops"):
-                name += "_"
-            while name in self.used:
-                name += "_"
-            self.used.add(name)
-            self.identifiers[key] = name
+            self.identifiers[key] = self.new_name(key)
         return self.identifiers[key]
+
+    def new_name(self, text):
+        """A Python identifier like `text` that is not in use yet."""
+        name = re.sub(r"\W", "_", text).strip("_") or "x"
+        while keyword.iskeyword(name) or name in self.used or re.fullmatch(r"c\d+", name):
+            name += "_"
+        self.used.add(name)
+        return name
 
     def event(self, key):
         return self.identifier(f"spikes {key}")
@@ -151,7 +174,10 @@ class _Renderer:
 
     def _block(self, number, block):
         self.step.append(f"# {block.name} ({block.slot}, order {block.order})")
+        first, every = len(self.step), self.program.every(block.dt)
         getattr(self, f"_{block.kind}")(block, _Expressions(self, block, number))
+        if every > 1:
+            self.step[first:] = [f"if k % {every} == 0:", *(f"    {line}" for line in self.step[first:])]
 
     def _update(self, block, expressions):
         for line in block.lines:
@@ -175,7 +201,7 @@ class _Renderer:
             free = self.identifier(f"{block.group}.not_refractory")
             last = self.identifier(f"{block.group}.lastspike")
             self.step.append(f"{free} = {free} & ({event} < 0.5)")
-            self.step.append(f"{last} = torch.where({event} > 0.5, t, {last})")
+            self.step.append(f"{last} = torch.where({event} > 0.5, {expressions.time}, {last})")
 
     def _reset(self, block, expressions):
         mask = self.event(block.event)
@@ -187,14 +213,14 @@ class _Renderer:
             self.step.append(f"{target} = ops.reset({mask}, {value}, {target})")
 
     def _pathway(self, block, expressions):
-        mask = f"arrived_{expressions.number}"
+        mask = self.new_name(f"arrived_{expressions.number}")
         sources = self.identifier(block.sources)
         event, longest = self.event(block.event), int(block.delays.max())
         seen = f"({event},)"
         if longest:
             past = self.identifier(f"past {block.name}")
             self.pathways.append((block.name, block.event, longest))
-            seen = f"seen_{expressions.number}"
+            seen = self.new_name(f"seen_{expressions.number}")
             self.step.append(f"{seen} = ({event}, *{past})")
             self.step.append(f"{past} = {seen}[:-1]")
         delays = int(block.delays[0]) if len(block.delays) == 1 else self.constant(f"delays {block.name}")
@@ -216,8 +242,10 @@ class _Renderer:
         ):
             self.step.append(f"{target} = ops.decay({mask}, {value}, {target})")
         elif line.operation in ("+=", "-=") and expressions.is_float(line.variable):
-            rhs = expressions.render(line.expression)
-            self.step.append(f"{target} = {target} {line.operation[0]} {mask}*({rhs.text})")
+            code = expressions.guarded(expressions.render(line.expression))
+            change = masked(mask, code)
+            change = f"({change}).to({target}.dtype)" if code.wide else change
+            self.step.append(f"{target} = {target} {line.operation[0]} {change}")
         else:
             self.step.append(f"{target} = ops.select({mask}, {value}, {target})")
 
@@ -228,16 +256,17 @@ class _Renderer:
         if line.variable in block.gates:
             gate = expressions.read(block.gates[line.variable])
             mask = f"({mask}*ops.soft({gate.text}))"
-        value = expressions.render(line.expression).text
+        value = expressions.guarded(expressions.render(line.expression))
         order = self.constant(f"order {block.name}")
         if line.operation in ("+=", "-="):
             sign = "-" if line.operation == "-=" else ""
-            self.step.append(f"{target} = ops.add_at({target}, {index}, {order}, {sign}({mask}*({value})))")
+            change = masked(mask, value)
+            self.step.append(f"{target} = ops.add_at({target}, {index}, {order}, {sign}({change}))")
         elif line.operation in ("*=", "/="):
-            value = f"1/({value})" if line.operation == "/=" else value
-            self.step.append(f"{target} = ops.multiply_at({target}, {index}, {order}, {mask}, {value})")
+            factor = f"1/({value.text})" if line.operation == "/=" else value.text
+            self.step.append(f"{target} = ops.multiply_at({target}, {index}, {order}, {mask}, {factor})")
         else:
-            self.step.append(f"{target} = ops.assign_at({target}, {index}, {mask}, {value})")
+            self.step.append(f"{target} = ops.assign_at({target}, {index}, {mask}, {value.text})")
 
     def _summed(self, block, expressions):
         for line in block.lines:
@@ -250,7 +279,9 @@ class _Renderer:
     def _record(self, number, record):
         what, _ = record
         if isinstance(what, str):
-            self.step.append(f"O[{number}].append({self.event(what)})")
+            every = self.program.every(self.program.event_dt(what))
+            now = f" if k % {every} == 0 else torch.zeros_like({self.event(what)})" if every > 1 else ""
+            self.step.append(f"O[{number}].append({self.event(what)}{now})")
             return
         expressions = _Expressions(self, what, f"record{number}")
         for line in what.lines:
@@ -269,7 +300,7 @@ class _Renderer:
         carried = [self.identifier(key) for key in states] + [self.event(key) for key in events]
         carried += [self.identifier(f"past {name}") for name, _, _ in self.pathways]
         unpack = lambda names: f"({', '.join(names)}{',' if names else ''})"  # noqa: E731
-        lines = ["def prelude(P):"]
+        lines = ["def prelude(P, ops):"]
         lines += [f"    {self.identifier(key)} = P[{key!r}]" for key in given]
         lines += [f"    {line}" for line in self.prelude]
         lines += [f"    return {unpack(kept)}", ""]
@@ -286,7 +317,36 @@ class _Renderer:
             events,
             tuple(self.pathways),
             self.noise,
+            self.comparisons,
+            frozenset(self.divisors),
         )
+
+
+def masked(mask, code):
+    """A summand that counts only where an event is; multiplied where that cannot give 0*inf."""
+    return f"ops.masked({mask}, {code.text})" if code.singular else f"{mask}*({code.text})"
+
+
+class _Leaves(ast.NodeTransformer):
+    """Replaces the tensors of an elementwise expression by the parameters of a function."""
+
+    def __init__(self):
+        self.found = {}
+
+    def parameter(self, node):
+        return ast.Name(self.found.setdefault(ast.unparse(node), f"a{len(self.found)}"), ast.Load())
+
+    def visit_Name(self, node):
+        return node if node.id in ("t", "k") else self.parameter(node)
+
+    def visit_Subscript(self, node):
+        return self.parameter(node)
+
+    def visit_Call(self, node):
+        if isinstance(node.func, ast.Attribute) and node.func.attr in ("index_select", "lookup"):
+            return self.parameter(node)
+        node.args = [self.visit(argument) for argument in node.args]
+        return node
 
 
 class _Expressions:
@@ -294,6 +354,11 @@ class _Expressions:
 
     def __init__(self, renderer, block, number):
         self.renderer, self.block, self.number = renderer, block, number
+        every = renderer.program.every(block.dt)
+        self.step = "k" if every == 1 else f"(k // {every})"
+        self.time = "t" if every == 1 else f"({self.step}*{block.dt!r})"
+        #: some of what is computed is not used: its gradient has to stay zero even where it is singular
+        self.unused_branches = block.kind in ("pathway", "reset") or bool(block.gates)
         self.locals = {}
         self.is_one = frozenset()
         self.soft = False
@@ -307,8 +372,9 @@ class _Expressions:
         self.soft = False
         if line.operation not in ("=", ":="):
             old = self.locals[line.variable]
-            code = replace(code, text=f"{old.text} {line.operation[:-1]} ({code.text})", constant=False)
-        name = f"{line.variable}_{self.number}"
+            code = self.combine(f"({old.text} {line.operation[:-1]} ({code.text}))", code.kind, old, code)
+            code = replace(code, constant=False)
+        name = self.renderer.new_name(f"{line.variable}_{self.number}")
         if code.constant and line.operation == ":=":
             code = self.renderer.hoist(code) if not code.text.isidentifier() else code
         else:
@@ -318,16 +384,16 @@ class _Expressions:
 
     def assignment(self, line):
         """Target and new value of a line that writes to an array."""
-        target = self.renderer.identifier(self.block.names[line.variable].key)
+        key = self.block.names[line.variable].key
+        target = self.renderer.identifier(key)
         code = self.line_value(line)
-        text = code.text
+        text, full = code.text, code.full
         if line.operation not in ("=", ":="):
-            text = f"{target} {line.operation[:-1]} ({text})"
-        if code.number and line.operation in ("=", ":="):
-            text = f"ops.full({text}, {target})"
-        elif line.variable not in WIDE and (
-            code.wide or code.kind != "float" or not self.is_float(line.variable)
-        ):
+            text, full = f"{target} {line.operation[:-1]} ({text})", True
+        elif code.number:
+            return target, f"ops.full({text}, {target})"
+        shared = self.renderer.program.arrays[key].scalar
+        if code.wide or code.kind != "float" or not self.is_float(line.variable) or shared or not full:
             text = f"ops.cast({text}, {target})"
         return target, text
 
@@ -338,14 +404,13 @@ class _Expressions:
         if line.boolean is not None and line.boolean in self.is_one:
             code = self.render(line.when_true)
         elif line.boolean is not None:
-            condition, yes, no = (
-                self.read(line.boolean),
-                self.render(line.when_true),
-                self.render(line.when_false),
-            )
-            code = Code(f"ops.where({condition.text}, {yes.text}, {no.text})", wide=yes.wide or no.wide)
+            condition = self.read(line.boolean)
+            yes, no = self.render(line.when_true), self.render(line.when_false)
+            text = f"ops.where({condition.text}, {yes.text}, {no.text})"
+            code = replace(self.combine(text, "float", condition, yes, no), constant=False, number=False)
         else:
             code = self.render(line.expression)
+        code = code if self.is_one else self.guarded(code)
         self.is_one = frozenset()
         return code
 
@@ -381,21 +446,28 @@ class _Expressions:
             if isinstance(name.value, int)
             else "float"
         )
-        return Code(repr(name.value), kind, constant=True, number=True)
+        return Code(repr(name.value), kind, constant=True, number=True, dimensions=name.dimensions)
 
     def read_time(self, name):
-        return Code("t", number=True)
+        return Code(self.time, number=True, dimensions=name.dimensions)
 
     def read_step_size(self, name):
         return Code(repr(name.value), constant=True, number=True)
 
     def read_step_number(self, name):
-        return Code(f"int(t/{name.value!r} + 0.5)", "integer", number=True)
+        return Code(self.step, "integer", number=True)
 
     def read_array(self, name):
         array = self.renderer.program.arrays[name.key]
         text = self.renderer.identifier(name.key)
-        code = Code(text, array.kind, array.role != "state", wide=name.key.rpartition(".")[2] in WIDE)
+        code = Code(
+            text,
+            array.kind,
+            constant=array.role != "state",
+            wide=name.key.rpartition(".")[2] in WIDE,
+            full=array.role == "state" and not array.scalar,
+            dimensions=name.dimensions,
+        )
         if name.index is None or array.scalar:
             return code
         index = self.renderer.identifier(name.index)
@@ -433,19 +505,51 @@ class _Expressions:
             constant=all(p.constant for p in parts),
             wide=any(p.wide for p in parts),
             number=all(p.number for p in parts),
+            full=any(p.full for p in parts),
+            singular=any(p.singular for p in parts),
+            random=any(p.random for p in parts),
         )
+
+    def singular(self, function, *parts):
+        """A function that is infinite or not a number somewhere, of something that changes."""
+        text = f"{function}({', '.join(p.text for p in parts)})"
+        return replace(self.combine(text, "float", *parts), singular=True)
+
+    def guarded(self, code):
+        """An expression that may be singular where it is not used: there its gradient must stay zero."""
+        if not (code.singular and self.unused_branches) or code.number:
+            return code
+        leaves = _Leaves()
+        body = ast.unparse(leaves.visit(ast.parse(code.text, mode="eval")))
+        names, texts = ", ".join(leaves.found.values()), ", ".join(leaves.found)
+        return replace(code, text=f"ops.guarded(lambda {names}: {body}, {texts})")
 
     def BinOp(self, node):
         left, right = self.node(node.left), self.node(node.right)
         operator = type(node.op).__name__
         integers = left.kind != "float" and right.kind != "float" and "soft" not in (left.kind, right.kind)
         if operator == "Pow":
-            return self.combine(f"ops.power({left.text}, {right.text})", "float", left, right)
-        if operator == "Div" and integers:
-            return self.combine(f"ops.divide({left.text}, {right.text})", "float", left, right)
-        return self.combine(
-            f"({left.text} {SYMBOLS[operator]} {right.text})", "integer" if integers else "float", left, right
-        )
+            if left.constant and right.constant:
+                return self.combine(f"ops.power({left.text}, {right.text})", "float", left, right)
+            return self.singular("ops.power", left, right)
+        if not integers or operator == "Div":
+            left, right = self.as_float(left), self.as_float(right)
+        if operator == "Div" and not right.constant and not right.number:
+            return self.singular("ops.quotient", left, right)
+        if operator == "Div" and not right.number and self.block.kind == "update":
+            self.renderer.divisors.append(right.text)
+        text = f"({left.text} {SYMBOLS[operator]} {right.text})"
+        integers = integers and operator != "Div"
+        code = self.combine(text, "integer" if integers else "float", left, right)
+        if operator in ("Add", "Sub"):
+            code = replace(code, dimensions=left.dimensions or right.dimensions)
+        return code
+
+    def as_float(self, code):
+        """Integers and booleans in floating point: torch would take float32 where a Python number follows."""
+        if code.kind not in ("integer", "boolean") or code.number:
+            return code
+        return replace(code, text=f"ops.real({code.text})", kind="float")
 
     def UnaryOp(self, node):
         operand = self.node(node.operand)
@@ -453,18 +557,22 @@ class _Expressions:
             if operand.kind == "soft" or (self.soft and not operand.constant):
                 return self.combine(f"(1 - ops.soft({operand.text}))", "soft", operand)
             return self.combine(f"ops.negate({operand.text})", "boolean", operand)
-        return self.combine(f"({SYMBOLS[type(node.op).__name__]}{operand.text})", operand.kind, operand)
+        text = f"({SYMBOLS[type(node.op).__name__]}{operand.text})"
+        return replace(self.combine(text, operand.kind, operand), dimensions=operand.dimensions)
 
     def Compare(self, node):
         left, right = self.node(node.left), self.node(node.comparators[0])
         operator = SYMBOLS[type(node.ops[0]).__name__]
-        both = self.combine(f"({left.text} {operator} {right.text})", "boolean", left, right)
         float_ = "float" in (left.kind, right.kind)
-        if self.soft and not both.constant and float_ and operator in ("<", "<=", ">", ">="):
-            gradient = f"G[{self.block.group!r}]"
-            return replace(
-                both, kind="soft", text=f"ops.compare({left.text}, {right.text}, {operator!r}, {gradient})"
-            )
+        if float_:
+            left, right = self.as_float(left), self.as_float(right)
+        both = self.combine(f"({left.text} {operator} {right.text})", "boolean", left, right)
+        graded = self.soft and float_ and not both.constant and not both.random  # of chance, no gradient
+        if graded and operator in ("<", "<=", ">", ">="):
+            key = (self.block.event, len(self.renderer.comparisons))
+            self.renderer.comparisons[key] = (self.block.group, left.dimensions or right.dimensions)
+            text = f"ops.compare({left.text}, {right.text}, {operator!r}, G[{key!r}])"
+            return replace(both, kind="soft", text=text, number=False)
         return both
 
     def BoolOp(self, node):
@@ -494,6 +602,11 @@ class _Expressions:
             return self.timed_input(meaning.key, arguments)
         known = name in ELEMENTWISE or name in ("clip", "exprel", "int", "floor", "ceil", "timestep")
         function = f"ops.{name}" if known else f"user[{name!r}]"
+        if not known:
+            arguments = [replace(a, text=f"ops.tensor({a.text})") if a.number else a for a in arguments]
+        if not (known and name not in SINGULAR) and not all(a.constant for a in arguments):
+            code = self.singular(function, *arguments)
+            return code if known else replace(code, constant=False, number=False)
         kind = "integer" if name in ("int", "floor", "ceil", "timestep") else "float"
         code = self.combine(f"{function}({', '.join(a.text for a in arguments)})", kind, *arguments)
         if name in ("int", "floor", "ceil", "timestep"):
@@ -503,7 +616,7 @@ class _Expressions:
     def random(self, name):
         key = f"{self.block.name}/{name.value}"
         self.renderer.noise[key] = (name.key, self.block.size, self.block.name)
-        return Code(f"N[{key!r}][k]")
+        return Code(f"N[{key!r}][{self.step}]", full=True, random=True)
 
     def timed_input(self, key, arguments):
         timed = self.renderer.program.inputs[key]
@@ -513,4 +626,5 @@ class _Expressions:
             index = arguments[1]
             columns = replace(index, text=f"ops.columns({index.text})")
             columns = ", " + (self.renderer.hoist(columns) if index.constant else columns).text
-        return Code(f"ops.lookup(X[{key!r}], {arguments[0].text}, {timed.dt!r}, {upsampling}{columns})")
+        text = f"ops.lookup(X[{key!r}], {arguments[0].text}, {timed.dt!r}, {upsampling}{columns})"
+        return Code(text, full=any(a.full for a in arguments))

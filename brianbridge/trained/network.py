@@ -2,7 +2,7 @@
 
 import json
 import os
-import tempfile
+import secrets
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,13 +13,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
 from brianbridge.model.description import Model
-from brianbridge.model.storage import StorageError, model_from_parts, model_hash, model_to_parts
-from brianbridge.trained.writing import write_trial, write_values
+from brianbridge.model.storage import StorageError, model_from_parts, model_to_parts
+from brianbridge.trained.writing import assignments, trial_assignments
 
 __all__ = ["Trained", "TrainedFileError"]
 
 SCHEMA = 1
 LARGEST = 2_000_000_000  # bytes
+TYPES = {"task": str, "arguments": dict, "inputs": dict, "output": str, "history": dict, "manifest": dict}
 
 
 class TrainedFileError(ValueError):
@@ -68,7 +69,7 @@ class Trained:
     @property
     def hash(self):
         """SHA-256 of the model with its values."""
-        return model_hash(self.model)
+        return self.model.hash
 
     def __repr__(self):
         trained = ", ".join(self.values)
@@ -84,28 +85,36 @@ class Trained:
         network : brian2.Network
             The network that was wrapped, or one built by the same script.
         trial : dict, optional
-            One trial's ``'inputs'`` (name of the `TimedArray` to SI array), ``'noise'`` and ``'initial'`` state
-            (``'group.variable'`` to SI array), written too.
+            One trial's ``'inputs'`` (name of the `TimedArray` to SI array), ``'noise'`` and ``'initial'``
+            state (``'group.variable'`` to SI array), written too.
 
         Raises
         ------
         KeyError, ValueError
-            If the network has no such group or other numbers of neurons or synapses. Nothing is written then.
+            If the network has no such group, other numbers of neurons or synapses, or other connections; or
+            if a trial or initial states are to be written into a network that has run. Nothing is written
+            then.
 
         Notes
         -----
         A trained constant of the script's namespace is written into the namespace of each group that uses it,
-        which Brian2 reads before the script's own variables.
+        which Brian2 reads before the script's own variables; it warns at each run that the two differ.
         """
-        write_values(network, self)
+        plan = assignments(network, self.model)
         if trial is not None:
-            write_trial(network, self.model, trial)
+            plan += trial_assignments(network, self.model, trial)
+        for assign in plan:
+            assign()
         if network._stored_state:
             warnings.warn(
                 "This network has stored states: network.restore() would bring the untrained values back. "
                 "Call network.store() again.",
                 stacklevel=2,
             )
+
+    def network(self, dt=None):
+        """Build the trained network in Brian2, see `Model.network`."""
+        return self.model.network(dt)
 
     # -- files ----------------------------------------------------------------------------------------
 
@@ -119,33 +128,23 @@ class Trained:
         Returns
         -------
         Path
+
+        Raises
+        ------
+        ValueError
+            If the name does not end in ``.safetensors``.
+        TypeError
+            If arguments, history or manifest hold what is neither text nor number.
         """
         path = Path(path)
         if path.suffix != ".safetensors":
             raise ValueError(f"{path}: trained networks are stored as .safetensors files.")
         text, arrays = model_to_parts(self.model)
-        metadata = {
-            "schema": SCHEMA,
-            "model": json.loads(text),
-            "model_hash": self.hash,
-            "task": self.task,
-            "arguments": self.arguments,
-            "inputs": self.inputs,
-            "output": self.output,
-            "history": self.history,
-            "manifest": self.manifest,
-        }
-        tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        metadata = {"schema": SCHEMA, "model": json.loads(text), "model_hash": self.hash}
+        metadata |= {name: getattr(self, name) for name in TYPES}
+        tensors = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
         content = to_safetensors(tensors, {"brianbridge": json.dumps(metadata, sort_keys=True)})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        _write_atomically(path, content)
         return path
 
     @classmethod
@@ -170,23 +169,17 @@ class Trained:
             raise TrainedFileError(f"There is no file {path}.")
         if path.stat().st_size > LARGEST:
             raise TrainedFileError(f"{path} is larger than {LARGEST / 1e9:g} GB; trained networks are not.")
-        try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = json.loads((file.metadata() or {})["brianbridge"])
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise TrainedFileError(f"{path} is not a trained network of brianbridge: {error}") from None
+        metadata, arrays = _parts(path)
         if not isinstance(metadata, dict) or metadata.get("schema") != SCHEMA:
             raise TrainedFileError(f"{path} was written for another version of this file format.")
+        for name, expected in TYPES.items():
+            if not isinstance(metadata.get(name), expected):
+                raise TrainedFileError(f"{path} is damaged: {name!r} is not what it should be.")
         try:
             model = model_from_parts(json.dumps(metadata.get("model")), arrays)
         except StorageError as error:
             raise TrainedFileError(f"{path}: {error}") from None
-        fields = {
-            name: metadata.get(name)
-            for name in ("task", "arguments", "inputs", "output", "history", "manifest")
-        }
-        trained = cls(model=model, **fields)
+        trained = cls(model=model, **{name: metadata[name] for name in TYPES})
         if trained.hash != metadata.get("model_hash"):
             raise TrainedFileError(
                 f"{path} is damaged: its content does not have the hash that was stored with it."
@@ -194,5 +187,36 @@ class Trained:
         return trained
 
     def with_functions(self, functions):
-        """A copy with the user's own functions, which files do not hold."""
+        """A copy with the user's own functions, which files do not hold.
+
+        Parameters
+        ----------
+        functions : dict of str to brian2 Function
+        """
         return replace(self, model=replace(self.model, functions=functions))
+
+
+def _parts(path):
+    """Metadata and arrays of a file; safetensors compares sizes with the file before it allocates."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = json.loads((file.metadata() or {})["brianbridge"])
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except KeyError:
+        raise TrainedFileError(f"{path} is a safetensors file, but not one of brianbridge.") from None
+    except (SafetensorError, ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
+        raise TrainedFileError(f"{path} is not a trained network of brianbridge: {error}") from None
+
+
+def _write_atomically(path, content):
+    """First under another name in the same folder, then renamed: nobody ever sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with open(partial, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

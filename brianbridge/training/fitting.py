@@ -2,8 +2,8 @@
 
 import importlib.metadata
 import platform
-import sys
 import time
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,7 @@ from brianbridge.training.losses import root_sum_square
 
 __all__ = ["fit"]
 
+PATIENCE = 5  # updates without any gradient before a warning
 VERSIONS = ("brianbridge", "brian2", "torch", "numpy")
 
 
@@ -81,10 +82,8 @@ def fit(
     if not surrogate.named_values():
         raise ValueError("This model has nothing to train: wrap(net, train={cells.tau_m: ...}).")
     wiring = {input_name(key, surrogate.model): source for key, source in inputs.items()}
-    caller = sys._getframe(1)
-    names = {**caller.f_globals, **caller.f_locals}
-    output = ".".join(variable_name(output, surrogate.model, names))
-    optimizer = torch.optim.Adam(_parameter_groups(surrogate, learning_rate, learning_rates or {}, names))
+    output = ".".join(variable_name(output, surrogate.model))
+    optimizer = torch.optim.Adam(_parameter_groups(surrogate, learning_rate, learning_rates or {}))
     session = _Session(surrogate, task, wiring, output, seed, batch, loss)
     history = _train(session, optimizer, updates, clip, _Stop(**(stop or {})), progress)
     settings = dict(
@@ -187,6 +186,7 @@ def _train(session, optimizer, updates, clip, stop, progress):
     """The training loop; returns loss and accuracy of every update."""
     surrogate = session.surrogate
     history = {"loss": [], "accuracy": [], "validated": [], "seconds": []}
+    silent = set(surrogate.named_values())
     started = time.perf_counter()
     with tqdm(total=updates, desc="training", unit="update", disable=not progress) as bar:
         for update in range(1, updates + 1):
@@ -195,11 +195,12 @@ def _train(session, optimizer, updates, clip, stop, progress):
             optimizer.zero_grad()
             loss.backward()
             _check_gradients(surrogate, loss, update)
+            silent = _warn_of_silence(surrogate, silent, update)
             if clip is not None:
                 torch.nn.utils.clip_grad_norm_(surrogate.parameters(), clip)
             optimizer.step()
             surrogate.project()
-            history["loss"].append(float(loss))
+            history["loss"].append(float(loss.detach()))
             history["accuracy"].append(session.score(trials, output))
             history["seconds"].append(time.perf_counter() - started)
             running = float(np.mean(history["loss"][-10:]))
@@ -212,9 +213,9 @@ def _train(session, optimizer, updates, clip, stop, progress):
     return history
 
 
-def _parameter_groups(surrogate, learning_rate, learning_rates, names):
+def _parameter_groups(surrogate, learning_rate, learning_rates):
     rates = {
-        ".".join(variable_name(key, surrogate.model, names)): rate for key, rate in learning_rates.items()
+        ".".join(variable_name(key, surrogate.model)): rate for key, rate in learning_rates.items()
     }
     unknown = set(rates) - set(surrogate.named_values())
     if unknown:
@@ -223,6 +224,19 @@ def _parameter_groups(surrogate, learning_rate, learning_rates, names):
         {"params": [raw], "lr": rates.get(name, learning_rate)}
         for name, raw in surrogate.named_values().items()
     ]
+
+
+def _warn_of_silence(surrogate, silent, update):
+    """Names of parameters whose gradient has been exactly zero so far; a warning when that lasts."""
+    silent = {name for name in silent if not surrogate.named_values()[name].grad.any()}
+    if silent and update == PATIENCE:
+        warnings.warn(
+            f"The gradient of {', '.join(sorted(silent))} was exactly zero in the first {PATIENCE} updates: nothing "
+            "is learned there. Is the output connected (readout weights not all zero)? Do the neurons spike, or come "
+            "within the width of the spike gradient of their threshold?",
+            stacklevel=4,
+        )
+    return silent
 
 
 def _check_gradients(surrogate, loss, update):

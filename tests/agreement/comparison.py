@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from brian2 import SpikeMonitor, StateMonitor
+from brian2 import EventMonitor, SpikeMonitor, StateMonitor
 
 from brianbridge.generation.frozen_noise import freeze_noise
 from brianbridge.generation.program import Program
 from brianbridge.model.capture import capture
+from brianbridge.model.description import Neurons
 from brianbridge.surrogate.module import Surrogate
 
 TOLERANCE = 1e-9  # of a variable's range
@@ -80,10 +81,11 @@ def agree(network, steps=1000, seed=1):
 
 
 def recordable(program: Program, model):
-    """State variables and subexpressions of all groups."""
+    """State variables, and subexpressions of neurons (Brian2 cannot monitor those of synapses)."""
     names = [key for key, array in program.arrays.items() if array.role == "state"]
     for group in model.groups:
-        names += [f"{group.name}.{name}" for name in group.subexpressions() if group.n]
+        if isinstance(group, Neurons):
+            names += [f"{group.name}.{name}" for name in group.subexpressions()]
     return list(dict.fromkeys(names))
 
 
@@ -92,30 +94,20 @@ def state_monitor(groups, group, variable):
 
 
 def spike_monitor(groups, group, event):
-    if event == "spike":
-        return SpikeMonitor(groups[group])
-    from brian2 import EventMonitor
-
-    return EventMonitor(groups[group], event)
+    return SpikeMonitor(groups[group]) if event == "spike" else EventMonitor(groups[group], event)
 
 
 def distance(ours, monitor, name, surrogate):
     """Largest difference as a part of the range that the variable covers; infinite where shapes differ."""
-    theirs = np.asarray(getattr(monitor, name.split(".")[1] + "_" * has_unit(monitor, name))).T
-    ours = ours.astype(float)
-    theirs = theirs.astype(float)
-    if ours.shape[1] != theirs.shape[1]:
-        return float("inf")
-    step = round(float(monitor.clock.dt) / surrogate.program.dt)
-    ours = ours[::step]
+    theirs = monitor.variables[name.split(".")[1]].get_value().astype(float)
+    every = round(float(monitor.clock.dt) / surrogate.program.dt)
+    ours = ours[::every].astype(float)
+    if ours.shape[1] == 1:
+        theirs = theirs[:, :1]  # Brian2 records shared variables once for every element
     if np.array_equal(ours, theirs, equal_nan=True):
         return 0.0
+    if ours.shape != theirs.shape:
+        return float("inf")
     extent = np.ptp(theirs) or np.abs(theirs).max() or 1.0
     difference = np.abs(ours - theirs).max() / extent
     return float(difference) if np.isfinite(difference) else float("inf")
-
-
-def has_unit(monitor, name):
-    return not isinstance(getattr(monitor, name.split(".")[1]), np.ndarray) or hasattr(
-        getattr(monitor, name.split(".")[1]), "dim"
-    )

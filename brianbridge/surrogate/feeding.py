@@ -1,0 +1,169 @@
+"""What a simulation is fed: inputs, random numbers and the state it starts from, checked and made tensors."""
+
+import numpy as np
+import torch
+from brian2 import Clock
+from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit
+from brian2.units.stdunits import ms
+
+from brianbridge.model.naming import input_name
+
+__all__ = ["NoiseFrom", "State", "draw_noise", "given_inputs", "given_noise", "si_tensor", "steps_until"]
+
+SECOND = get_dimensions(ms)
+
+
+class State(dict):
+    """State after the last step of a simulation; ``surrogate(initial=state)`` goes on from it.
+
+    A dict of ``'group.variable'`` to Tensor (batch, n), with what else is needed to go on: time, and with it
+    the inputs, continues, events that are under way arrive, and random numbers go on where they stopped.
+
+    Attributes
+    ----------
+    step : int
+        Number of steps since t = 0.
+    random : Tensor or None
+        State of the random number generator; None where no seed was given.
+    """
+
+    def __init__(self, values, step=0, random=None):
+        super().__init__(values)
+        self.step, self.random = step, random
+
+    def detach(self):
+        """The same without gradient, to go on without what came before (truncated backpropagation)."""
+        values = {
+            key: value.detach() if torch.is_tensor(value) else tuple(event.detach() for event in value)
+            for key, value in self.items()
+        }
+        return State(values, self.step, self.random)
+
+
+class NoiseFrom:
+    """Random numbers by the number of the step, for a simulation that does not start at step 0."""
+
+    def __init__(self, rows, first):
+        self.rows, self.first = rows, first
+
+    def __getitem__(self, step):
+        return self.rows[step - self.first]
+
+
+def si_tensor(value, dimensions, what):
+    """Tensor of SI values from a tensor (SI already), an array or a Quantity.
+
+    Raises
+    ------
+    ValueError
+        If the unit is wrong, or a value is not finite.
+    """
+    if not torch.is_tensor(value):
+        if get_dimensions(value) != dimensions:
+            raise ValueError(
+                f"{what} is in {get_unit(dimensions)!r}, but was given in "
+                f"{get_unit(get_dimensions(value))!r}."
+            )
+        value = torch.as_tensor(np.array(value, dtype=float))
+    if value.is_floating_point() and not torch.isfinite(value).all():
+        raise ValueError(f"The values given for {what} contain NaN or infinity.")
+    return value
+
+
+def given_inputs(model, given):
+    """The inputs of a call.
+
+    Parameters
+    ----------
+    model : Model
+    given : dict
+        `TimedArray` or name to values of shape (time, batch, n), or (time, batch) for one without columns.
+
+    Returns
+    -------
+    dict of str to Tensor, shape (time, batch, n)
+
+    Raises
+    ------
+    ValueError
+        If the shape or the unit does not fit, or a value is not finite.
+    """
+    tensors = {}
+    for key, value in given.items():
+        name = input_name(key, model)
+        values = model.input(name).values
+        tensor = si_tensor(value, model.input(name).dimensions, f"the input {name}")
+        shape = "(time, batch, n)" if values.ndim == 2 else "(time, batch)"
+        if tensor.dim() != values.ndim + 1:
+            raise ValueError(f"The input {name} needs the shape {shape}, but has {tuple(tensor.shape)}.")
+        if values.ndim == 2 and tensor.shape[2] != values.shape[1]:
+            raise ValueError(
+                f"The input {name} has {tensor.shape[2]} channels, but its TimedArray has {values.shape[1]}."
+            )
+        if 0 in tensor.shape:
+            raise ValueError(f"The input {name} of shape {tuple(tensor.shape)}, {shape}, is empty.")
+        tensors[name] = tensor if values.ndim == 2 else tensor[..., None]
+    return tensors
+
+
+def steps_until(duration, first, dt):
+    """Number of steps from step `first` on until so much time has passed, rounded as Brian2 does.
+
+    Parameters
+    ----------
+    duration : Quantity
+    first : int
+    dt : float
+        Seconds.
+    """
+    if not isinstance(duration, Quantity) or duration.dim is not SECOND:
+        raise ValueError(f"duration={duration!r} needs a unit of time, such as duration=500*ms.")
+    if not 0 < float(duration) < float("inf"):
+        raise ValueError(f"duration={duration} must be positive.")
+    end = first * dt + float(duration)
+    steps = round(end / dt)
+    if abs(steps * dt - end) / dt > Clock.epsilon_dt:
+        steps = int(np.ceil(end / dt))
+    return steps - first
+
+
+def draw_noise(places, first, steps, batch, generator, dtype, device):
+    """Draw random numbers step by step: a simulation in two parts draws what one in one piece does.
+
+    Parameters
+    ----------
+    places : dict of str to (str, int, int)
+        Function (``'randn'`` or ``'rand'``), number of elements, and number of steps between two draws.
+    first, steps : int
+    batch : int
+    generator : torch.Generator or None
+
+    Returns
+    -------
+    dict of str to Tensor, shape (draws, batch, n)
+    """
+    rows = {key: [] for key in places}
+    for step in range(first, first + steps):
+        for key, (function, size, every) in places.items():
+            if step % every == 0:
+                draw = torch.randn if function == "randn" else torch.rand
+                rows[key].append(draw(batch, size, generator=generator, dtype=dtype, device=device))
+    return {
+        key: torch.stack(drawn)
+        if drawn
+        else torch.zeros(0, batch, places[key][1], dtype=dtype, device=device)
+        for key, drawn in rows.items()
+    }
+
+
+def given_noise(noise):
+    """Random numbers to replay, as tensors of the shape (steps, batch, n)."""
+    tensors = {}
+    for key, value in (noise or {}).items():
+        tensor = torch.as_tensor(value)
+        tensors[key] = tensor[:, None] if tensor.dim() == 2 else tensor
+        if tensors[key].dim() != 3:
+            raise ValueError(
+                f"The noise {key} has the shape {tuple(tensor.shape)}; (steps, batch, n) is needed."
+            )
+    return tensors

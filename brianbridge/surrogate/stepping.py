@@ -1,0 +1,63 @@
+"""`Stepper`: a simulation of the surrogate that is advanced by hand, one time step at a time."""
+
+import torch
+
+__all__ = ["Stepper"]
+
+
+class Stepper:
+    """One simulation, step by step and without gradient; made by `Surrogate.stepper`.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps taken so far.
+    noise : dict of str to Tensor, shape (steps, batch, n)
+        The random numbers of all steps, as in `Records.noise`.
+    state : dict of str to Tensor, shape (batch, n)
+        The state after the last step, by ``'group.variable'``; ``'spikes group.event'`` is 1 where the event
+        happened in that step, and ``'past PATHWAY'`` are the events, newest first, that a delayed pathway has
+        yet to deliver. It may be changed between steps.
+    """
+
+    def __init__(self, compiled, run, constants):
+        self._compiled, self._run, self._constants = compiled, run, constants
+        self.steps = 0
+        self.noise, self._numbers = run.noise, run.noise_by_step()
+        self.state = dict(run.state)
+
+    def step(self):
+        """Take one step of the network's shortest clock."""
+        compiled, run, k = self._compiled, self._run, self._run.first + self.steps
+        carried = tuple(self.state[key] for key in compiled.carried)
+        with torch.no_grad():
+            carried = compiled.step(
+                carried,
+                self._constants,
+                k * compiled.program.dt,
+                k,
+                run.rows,
+                self._numbers,
+                run.gradients,
+                [],
+            )
+        self.state = dict(zip(compiled.carried, carried, strict=True))
+        self.steps += 1
+
+    def restart_from(self, values):
+        """Go on from other values than those that were computed.
+
+        Parameters
+        ----------
+        values : dict of str to array, shape (n,) or (batch, n)
+            Keys as in `state`; events that are replaced are also replaced in what delayed pathways remember
+            of the last step.
+        """
+        for key, value in values.items():
+            old = self.state[key]
+            # as_tensor alone would share memory with a simulation that goes on
+            self.state[key] = torch.as_tensor(value).to(old.dtype, copy=True).expand_as(old)
+        for name, event, _ in self._compiled.rendered.pathways:
+            if f"spikes {event}" in values:
+                past = self.state[f"past {name}"]
+                self.state[f"past {name}"] = (self.state[f"spikes {event}"], *past[1:])

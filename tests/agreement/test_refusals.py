@@ -1,0 +1,292 @@
+"""What cannot be bridged is refused all at once, with names, quotations and remedies."""
+
+import numpy as np
+import pytest
+import torch
+from brian2 import *
+
+from brianbridge.generation.frozen_noise import freeze_noise, thaw_noise
+from brianbridge.generation.schedule import program_of, refusals_of_code
+from brianbridge.model.capture import capture
+from brianbridge.model.rebuild import rebuild
+from brianbridge.model.refusals import Refused
+from brianbridge.surrogate.module import Surrogate
+from tests.agreement.comparison import agree
+from tests.agreement.differentiation import trained
+
+
+def refusals_of(network, namespace=None):
+    try:
+        model = capture(network, namespace or {})
+    except Refused as refused:
+        return [*refused.refusals, *refusals_of_code(refused.rest)]
+    with pytest.raises(Refused) as caught:
+        program_of(model, rebuild(model))
+    return list(caught.value.refusals)
+
+
+def one_refusal(network, name, *quoted, namespace=None):
+    found = [r for r in refusals_of(network, namespace) if r.object == name]
+    assert len(found) == 1, found
+    for text in quoted:
+        assert text in found[0].construct, found[0].construct
+    assert len(found[0].remedy) > 15
+    return found[0]
+
+
+def simple(name="cells", **options):
+    options = {"threshold": "v > 1", "reset": "v = 0", "method": "euler"} | options
+    return NeuronGroup(3, "dv/dt = (2 - v)/(10*ms) : 1\nI : 1", name=name, **options)
+
+
+@implementation("cython", "cdef double only_numpy(double x): return x")
+@check_units(x=1, result=1)
+def only_numpy(x):
+    return np.tanh(x)
+
+
+@implementation("torch", lambda x: torch.tanh(x) * x)
+@check_units(x=1, result=1)
+def tanh_times_x(x):
+    return np.tanh(x) * x
+
+
+def test_objects_that_are_no_neurons_or_synapses():
+    cells, poisson = simple(), PoissonGroup(3, 10 * Hz, name="poisson")
+    generator = SpikeGeneratorGroup(2, [0, 1], [1, 2] * ms, name="generator")
+    from_poisson = Synapses(poisson, cells, on_pre="v_post += 0.1", name="from_poisson")
+    from_poisson.connect()
+    poisson_input = PoissonInput(cells, "v", 10, 5 * Hz, 0.01)
+
+    @network_operation
+    def stimulate():
+        cells.v = 0
+
+    network = Network(cells, poisson, generator, from_poisson, poisson_input, stimulate)
+    found = {r.object: r for r in refusals_of(network)}
+    assert {"poisson", "generator", "from_poisson", stimulate.name, poisson_input.name} <= set(found)
+    assert "rand() < rates*dt" in found["poisson"].remedy
+    assert "TimedArray" in found["generator"].remedy
+    assert "'stimulate()'" in found[stimulate.name].construct
+    assert "'poisson' (PoissonGroup)" in found["from_poisson"].construct
+
+
+def test_spatial_neuron():
+    neuron = SpatialNeuron(
+        Cylinder(length=50 * um, diameter=2 * um, n=3), "Im = 0*amp/meter**2 : amp/meter**2", name="dendrite"
+    )
+    one_refusal(Network(neuron), "dendrite", "SpatialNeuron")
+
+
+def test_gsl():
+    cells = simple(method="gsl_rk4")
+    one_refusal(Network(cells), "cells", "gsl_rk4")
+
+
+def test_run_regularly_quotes_the_code():
+    cells = simple()
+    cells.run_regularly("v = 0.5*v", dt=1 * ms)
+    one_refusal(Network(cells), "cells", "run_regularly('v = 0.5*v')")
+
+
+def test_linked_variables():
+    cells = simple()
+    others = NeuronGroup(3, "x : 1 (linked)", name="others")
+    others.x = linked_var(cells, "v")
+    one_refusal(Network(cells, others), "others", "'x'")
+
+
+def test_function_without_torch_implementation():
+    cells = NeuronGroup(3, "dv/dt = (1 - only_numpy(v))/ms : 1", method="euler", name="cells")
+    found = one_refusal(
+        Network(cells), "cells_stateupdater", "'only_numpy'", namespace={"only_numpy": only_numpy}
+    )
+    assert "@implementation('torch'" in found.remedy
+
+
+def test_poisson_random_numbers():
+    cells = NeuronGroup(3, "dv/dt = -v/ms : 1", threshold="poisson(0.1) > 0", method="euler", name="cells")
+    one_refusal(Network(cells), "cells_spike_thresholder", "'poisson'")
+
+
+def test_order_dependent_synapses():
+    cells = simple()
+    synapses = Synapses(cells, cells, "w : 1", on_pre="v_post += w*v_post", name="rec")
+    synapses.connect()
+    one_refusal(Network(cells, synapses), "rec_pre", "v_post += w*v_post", "order")
+
+
+def test_assignment_to_a_variable_that_stands_still_while_refractory():
+    cells = NeuronGroup(
+        3,
+        "dv/dt = -v/ms : 1 (unless refractory)",
+        threshold="v > 1",
+        refractory=1 * ms,
+        method="euler",
+        name="cells",
+    )
+    synapses = Synapses(cells, cells, on_pre="v_post = 0.5", name="rec")
+    synapses.connect()
+    one_refusal(Network(cells, synapses), "rec_pre", "v_post = 0.5", "unless refractory")
+
+
+def test_clocks_without_a_common_grid():
+    one, two = simple("one", dt=0.2 * ms), simple("two", dt=0.3 * ms)
+    one_refusal(Network(one, two), "two", "0.3 ms")
+
+
+def test_a_name_that_is_not_defined():
+    cells = NeuronGroup(3, "dv/dt = -v/taux : 1", method="euler", name="cells")
+    one_refusal(Network(cells), "cells_stateupdater", "taux")
+
+
+def test_everything_at_once():
+    cells = simple()
+    cells.run_regularly("v = 0.5*v")
+    gsl = simple("gsl_cells", method="gsl")
+    poisson = PoissonGroup(3, 10 * Hz, name="poisson")
+    wrong = Synapses(cells, cells, "w : 1", on_pre="v_post += w*v_post", name="wrong")
+    odd = NeuronGroup(3, "dv/dt = (1 - only_numpy(v))/ms : 1", method="euler", name="odd")
+    wrong.connect()
+    found = refusals_of(Network(cells, gsl, poisson, wrong, odd), {"only_numpy": only_numpy})
+    assert {"cells", "gsl_cells", "poisson", "wrong_pre", "odd_stateupdater"} == {r.object for r in found}
+    text = str(Refused(found))
+    assert "5 reasons" in text
+    assert text.count("->") == 5
+
+
+def test_user_function_with_torch_implementation():
+    cells = NeuronGroup(
+        4,
+        "dv/dt = (a - tanh_times_x(v) + 0.1*tanh_times_x(t/ms))/ms : 1\na : 1 (constant)",
+        threshold="v > 1",
+        reset="v = 0",
+        method="rk2",
+        name="cells",
+    )
+    cells.a = "1 + 0.2*i"
+    network = Network(cells)
+    model = trained(network, ("cells", "a"), namespace=globals())
+    surrogate = Surrogate(model, dtype=torch.float64)
+    surrogate(duration=0.4 * ms, record=["cells.v"])["cells.v"][-1].sum().backward()
+    assert (surrogate.parameter[0].raw.grad > 0.1).all()
+    assert agree(network, 200).total_spikes > 4
+
+
+def test_brian2_is_left_as_found():
+    prefs.codegen.target = "cython"
+    device, clock = get_device(), float(defaultclock.dt)
+    cells = simple()
+    model = capture(Network(cells), {})
+    surrogate = Surrogate(model)
+    surrogate(duration=1 * ms, record=["cells.v"])
+    assert get_device() is device
+    assert prefs.codegen.target == "cython"
+    assert float(defaultclock.dt) == clock
+    assert cells.name == "cells"
+
+
+# -- frozen noise -----------------------------------------------------------------------------------------
+
+
+def noisy():
+    cells = NeuronGroup(
+        3,
+        "dv/dt = -v/(10*ms) + xi*(10*ms)**-0.5 : 1",
+        threshold="v > 0.5",
+        reset="v = rand()",
+        method="euler",
+        name="cells",
+    )
+    return cells
+
+
+def run_frozen(noise, steps=30, trial=0):
+    cells = noisy()
+    network = Network(cells)
+    freeze_noise(network, noise, trial)
+    monitor = StateMonitor(cells, "v", record=True)
+    network.add(monitor)
+    network.run(steps * defaultclock.dt)
+    return np.array(monitor.v)
+
+
+def frozen_numbers(steps=30, batch=2):
+    return {
+        "cells_stateupdater/0": np.random.randn(steps, batch, 3),
+        "cells_spike_resetter/0": np.random.rand(steps, batch, 3),
+    }
+
+
+def test_frozen_noise_replays_a_trial():
+    noise = frozen_numbers()
+    first, again, other = run_frozen(noise), run_frozen(noise), run_frozen(noise, trial=1)
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.1
+    single = {key: value[:, 1] for key, value in noise.items()}
+    np.testing.assert_array_equal(other, run_frozen(single))
+
+
+def test_frozen_noise_is_replaced_and_thawed():
+    noise, others = frozen_numbers(), frozen_numbers()
+    cells = noisy()
+    network = Network(cells)
+    monitor = StateMonitor(cells, "v", record=True)
+    network.add(monitor)
+    network.store()
+    results = []
+    for numbers in (noise, others, noise):
+        network.restore()
+        freeze_noise(cells, numbers)
+        network.run(30 * defaultclock.dt)
+        results.append(np.array(monitor.v))
+    np.testing.assert_array_equal(results[0], results[2])
+    assert np.abs(results[0] - results[1]).max() > 0.1
+    thaw_noise(network)
+    for _ in range(2):
+        network.restore()
+        network.run(30 * defaultclock.dt)
+        results.append(np.array(monitor.v))
+    assert np.abs(results[3] - results[4]).max() > 0.1
+
+
+def test_frozen_noise_says_what_is_missing():
+    with pytest.raises(BrianObjectException) as caught:
+        run_frozen({"cells_stateupdater/0": np.zeros((30, 3))})
+    assert "cells_spike_resetter/0" in str(caught.value.__cause__)
+    with pytest.raises(ValueError, match="steps, batch, n"):
+        run_frozen({"cells_stateupdater/0": np.zeros(30)})
+
+
+def test_random_numbers_in_synapses_cannot_be_frozen():
+    cells = noisy()
+    synapses = Synapses(cells, cells, "w : 1", on_pre="v_post += w*(rand() < 0.5)", name="rec")
+    synapses.connect()
+    with pytest.raises(Refused) as caught:
+        freeze_noise(Network(cells, synapses), frozen_numbers())
+    (refusal,) = caught.value.refusals
+    assert refusal.object == "rec"
+    assert "rand() < 0.5" in refusal.construct
+    assert refusal.remedy
+
+
+def test_random_numbers_in_synapses_are_drawn_by_the_surrogate():
+    cells = NeuronGroup(40, "v : 1\nx : 1", threshold="i < 20", name="cells")
+    synapses = Synapses(cells[:20], cells[20:], on_pre="x_post += int(rand() < 0.25)", name="rec")
+    synapses.connect(j="i")
+    surrogate = Surrogate(capture(Network(cells, synapses), {}), dtype=torch.float64)
+    records = surrogate(duration=20 * ms, record=["cells.x"], seed=1)
+    assert records["cells.x"][-1].sum() / (20 * 200) == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["cython", "cpp_standalone"])
+def test_frozen_noise_on_other_targets(target, tmp_path):
+    noise = frozen_numbers()
+    expected = run_frozen(noise)
+    if target == "cython":
+        prefs.codegen.target = "cython"
+        np.testing.assert_allclose(run_frozen(noise), expected, rtol=1e-12)
+        return
+    set_device("cpp_standalone", directory=str(tmp_path))
+    np.testing.assert_allclose(run_frozen(noise), expected, rtol=1e-12)

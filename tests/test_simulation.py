@@ -1,0 +1,74 @@
+"""Trials in Brian2 against the surrogate, at the training step and at a finer one."""
+
+import numpy as np
+import pytest
+import torch
+from brian2 import ms
+
+import brianbridge as bb
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = bb.load("li2020", cells=20, seed=3)
+    return bb.Trained(model=model, task="context_integration", inputs={"stimulus": "stimulus"}, output="out.o")
+
+
+@pytest.fixture(scope="module")
+def trials():
+    return bb.tasks.ContextIntegration(fixation=20 * ms, response=30 * ms).trials(1, 3, 1 * ms)
+
+
+@pytest.fixture(scope="module")
+def records(trained, trials):
+    surrogate = bb.Surrogate(trained.model, dtype=torch.float64, exact=True)
+    with torch.no_grad():
+        return surrogate({"stimulus": trials.inputs["stimulus"]}, record=["cells", "out.o"], seed=2)
+
+
+def frozen(records):
+    return {name: values.numpy() for name, values in records.noise.items()}
+
+
+def test_same_spikes_and_output_as_the_surrogate(trained, trials, records):
+    simulated = bb.simulate(trained, trials, noise=frozen(records), progress=False)
+    spikes = records["cells"].numpy() > 0.5
+    assert spikes.sum() > 10
+    for trial in range(3):
+        assert np.array_equal(simulated.raster("cells", trial), spikes[:, trial])
+    assert simulated.output == pytest.approx(records["out.o"].numpy(), rel=1e-9, abs=1e-12)
+    assert simulated.rates("cells") == pytest.approx(records.rates("cells"))
+
+
+def test_written_into_a_live_network(trained, trials, records):
+    untrained = bb.load("li2020", cells=20, seed=3)
+    untrained = untrained.with_values({("w_out", "w"): np.zeros(20)})
+    live = untrained.with_inputs({"stimulus": trials.inputs["stimulus"][:, 0]}).live()
+    trained.write_to(live.network)
+    before = {obj.name for obj in live.network.objects}
+    simulated = bb.simulate(trained, trials, live=live, noise=frozen(records), progress=False)
+    assert simulated.output == pytest.approx(records["out.o"].numpy(), rel=1e-9, abs=1e-12)
+    assert {obj.name for obj in live.network.objects} == before
+    assert float(live.network.t) == 0
+
+
+def test_finer_time_step_keeps_the_trial_and_holds_the_inputs(trained, trials):
+    simulated = bb.simulate(trained, trials, dt=0.5 * ms, random_seed=1, progress=False)
+    assert simulated.dt == pytest.approx(0.0005)
+    assert simulated.steps == 2 * trials.steps
+    assert simulated.output.shape == (trials.steps, 3, 1)
+    assert simulated.raster("cells", 0).shape == (2 * trials.steps, 20)
+
+
+def test_fresh_noise_follows_the_seed(trained, trials):
+    first, again, other = (
+        bb.simulate(trained, trials[:1], random_seed=seed, progress=False).output for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_live_network_with_shorter_inputs_is_refused(trained, trials):
+    live = trained.model.live()
+    with pytest.raises(ValueError, match="shape"):
+        bb.simulate(trained, trials, live=live, progress=False)
