@@ -1,4 +1,4 @@
-"""Train Brian2 networks by gradient, and prove in Brian2 that the trained network is still the same network."""
+"""Train Brian2 networks by gradient, and prove in Brian2 that they are still the same networks."""
 
 import importlib
 

@@ -14,7 +14,7 @@ from brianbridge.generation.schedule import program_of
 from brianbridge.model.capture import capture
 from brianbridge.model.constraints import Bounds, Constraint, Dale, Free, Trainable
 from brianbridge.model.equation_text import add_parameter
-from brianbridge.model.files import load_model
+from brianbridge.model.files import ModelFileError, load_model
 from brianbridge.model.naming import UnknownName, caller_names, input_name, variable_name
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.model.refusals import Refusal, Refused
@@ -83,7 +83,13 @@ def load(name, seed=0, **sizes):
     Refused
         If its network cannot be bridged.
     """
-    return _checked(load_model(name, seed, **sizes), [])
+    model = load_model(name, seed, **sizes)
+    for trainable in model.trainable:
+        try:
+            _check(model, trainable)
+        except ValueError as error:
+            raise ModelFileError(f"{name}: {error}") from None
+    return _checked(model, [])
 
 
 def _checked(model, refusals):
@@ -108,11 +114,11 @@ def _complaints_of_brian2(live):
     except BrianObjectException as error:
         name = getattr(error, "_brian_objname", None) or "network"
         cause = error.__cause__ or error
-        unknown = isinstance(cause, KeyError)
-        message = cause.args[0] if unknown else str(cause)
-        remedy = (
-            "define it before wrapping the network" if unknown else "mend it; network.run() says the same"
-        )
+        message, remedy = str(cause), "mend it; network.run() says the same"
+        if isinstance(cause, KeyError):
+            message, remedy = cause.args[0], "define the name, in a model file under [constants]"
+        elif isinstance(cause, SyntaxError):
+            message = f"{cause.msg} in {(cause.text or '').strip()!r}"
         return [Refusal(name, f"Brian2 itself refuses it: {message}", remedy)]
     finally:
         prefs.codegen.target = target

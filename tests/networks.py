@@ -1,7 +1,21 @@
 """Networks that several tests share."""
 
+import contextlib
+
 import numpy as np
 from brian2 import *
+from brian2.devices.device import reinit_devices
+
+
+@contextlib.contextmanager
+def standalone(**options):
+    """On Brian2's C++ device, of which nothing is left afterwards."""
+    set_device("cpp_standalone", build_on_run=False, **options)
+    try:
+        yield
+    finally:
+        reinit_devices()
+        set_device("runtime")
 
 
 def small_network():

@@ -113,9 +113,10 @@ def test_a_wheel_works_outside_the_repository(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", str(wheel)], check=True)
     # The dependencies are those of this environment: a plain line of a .pth file adds a folder without
-    # reading the .pth files inside it, so that the editable install there stays out of sight.
+    # reading the .pth files inside it, so that the editable install there stays out of sight. One of those
+    # would have given Brian2 its distutils, which setuptools provides.
     (site_packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
-    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (site_packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\nimport setuptools\n")
 
     code = f"""
 import brianbridge

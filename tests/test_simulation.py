@@ -11,7 +11,9 @@ import brianbridge as bb
 @pytest.fixture(scope="module")
 def trained():
     model = bb.load("li2020", cells=20, seed=3)
-    return bb.Trained(model=model, task="context_integration", inputs={"stimulus": "stimulus"}, output="out.o")
+    return bb.Trained(
+        model=model, task="context_integration", inputs={"stimulus": "stimulus"}, output="out.o"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 import brianbridge as bb
 from brianbridge.trained import TrainedFileError
-from tests.networks import small_network
+from tests.networks import small_network, standalone
 
 
 def wrapped():
@@ -525,16 +525,11 @@ def test_a_rebuilt_network_is_ordinary(trained):
 
 
 def test_a_rebuilt_network_is_built_for_a_standalone_device(trained, tmp_path):
-    from brian2.devices.device import reset_device
-
-    set_device("cpp_standalone", build_on_run=False, directory=str(tmp_path / "cpp"))
-    try:
+    with standalone(directory=str(tmp_path / "cpp")):
         network = trained.network(dt=0.5 * ms)
         network.run(10 * ms)
         device.build(compile=False, run=False, directory=str(tmp_path / "cpp"))
         code = (tmp_path / "cpp" / "main.cpp").read_text()
-    finally:
-        reset_device()
     assert "cells" in code
     stored = np.fromfile(next((tmp_path / "cpp" / "static_arrays").glob("*rec_w*")))
     assert np.array_equal(stored, trained.values["rec.w"])

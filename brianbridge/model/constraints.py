@@ -213,8 +213,8 @@ class Trainable:
         Returns
         -------
         ndarray, shape (synapses,)
-            +1 or -1. Neurons whose weights are all zero count as excitatory, unless they are minus zero, which
-            is what training leaves of an inhibitory neuron without weights.
+            +1 or -1. Neurons whose weights are all zero count as excitatory, unless they are minus zero,
+            which is what training leaves of an inhibitory neuron without weights.
 
         Raises
         ------
@@ -227,8 +227,8 @@ class Trainable:
             some = ", ".join(map(str, mixed[:5])) + (", ..." if len(mixed) > 5 else "")
             raise ValueError(
                 f"{self.name}: Dale() reads each presynaptic neuron's sign from its weights, but "
-                f"{len(mixed)} neurons have weights of both signs (neurons {some}). Give the weights of every "
-                "neuron one sign first."
+                f"{len(mixed)} neurons have weights of both signs (neurons {some}). Give the weights of "
+                "every neuron one sign first."
             )
         inhibitory = np.setdiff1d(group.i[np.signbit(values)], excitatory)
         signs = np.where(np.isin(group.i, inhibitory), -1.0, 1.0)

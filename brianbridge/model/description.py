@@ -60,14 +60,14 @@ class TimedInput:
     dt : float
         The array's own time step in seconds.
     brian_name : str
-        Name of the `TimedArray` object, by which the user's object is recognised.
+        Name of the `TimedArray` object, by which the user's object is recognised; not stored in files.
     """
 
     name: str
     values: np.ndarray
     dimensions: Dimension
     dt: float
-    brian_name: str
+    brian_name: str = field(default="", metadata={"stored": False})
 
     def __post_init__(self):
         _freeze(self)
@@ -231,7 +231,7 @@ class Model:
 
     @property
     def hash(self):
-        """SHA-256 of everything that decides what the network does; also of the constraints, not of functions."""
+        """SHA-256 of everything that is stored: the network with its values, and what is trained."""
         from brianbridge.model.storage import model_hash  # which needs this module
 
         return model_hash(self)

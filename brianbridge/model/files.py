@@ -1,26 +1,32 @@
 """Read model files: ``equations/NAME.toml``."""
 
+import contextlib
 import difflib
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, prefs, seed
-from brian2.units.fundamentalunits import DimensionMismatchError, Quantity
+from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, get_device, prefs, second, seed
+from brian2.devices.device import runtime_device
+from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit
 
 from brianbridge.model.capture import capture
 from brianbridge.model.constraints import Bounds, Dale, Free, Positive, Trainable
 from brianbridge.model.equation_text import strip_trainable
 from brianbridge.model.quantities import read_quantity
+from brianbridge.model.rebuild import set_aside
 
 __all__ = ["ModelFileError", "equations_folder", "load_model", "model_names"]
 
 TOP = {"source", "notes", "dt", "constants", "inputs", "groups", "synapses"}
-COMMON = {"model", "method", "values", "bounds", "positive", "tie", "initial"}
+COMMON = {"model", "method", "values", "initial", "bounds", "positive", "tie", "dale"}
 GROUP = COMMON | {"n", "threshold", "reset", "refractory"}
-SYNAPSES = COMMON | {"source", "target", "on_pre", "on_post", "delay", "connect", "sign", "dale"}
+SYNAPSES = COMMON | {"source", "target", "on_pre", "on_post", "delay", "connect", "sign"}
+LARGEST_GROUP = 1_000_000  # neurons
+MOST_SYNAPSES = 100_000_000
+LARGEST_FILE = 1_000_000  # bytes
 
 
 class ModelFileError(ValueError):
@@ -60,7 +66,12 @@ def load_model(name, seed=0, **sizes):
         Naming the file, the table and the text that is wrong.
     """
     path = _path(name)
-    return _Reader(path, _parse(path)).model(seed, sizes)
+    reader = _Reader(path, _parse(path), sizes)
+    with _left_as_found(seed):
+        try:
+            return reader.model()
+        finally:
+            set_aside(reader.live.values())
 
 
 def _path(name):
@@ -78,12 +89,27 @@ def _path(name):
 
 
 def _parse(path):
-    if path.stat().st_size > 1_000_000:
+    if path.stat().st_size > LARGEST_FILE:
         raise ModelFileError(f"{path} is larger than 1 MB; a model file holds equations, not data.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelFileError(f"{path} is not valid TOML: {error}") from None
+
+
+@contextlib.contextmanager
+def _left_as_found(random_seed):
+    """Random numbers follow the seed; the generators of numpy and Brian2 and the target are left as found."""
+    if get_device() is not runtime_device:
+        raise ModelFileError("Load models before set_device(...): their values are drawn when they are read.")
+    target, state = prefs.codegen.target, runtime_device.get_random_state()
+    prefs.codegen.target = "numpy"  # the one whose random numbers follow the seed everywhere
+    try:
+        seed(random_seed)
+        yield
+    finally:
+        prefs.codegen.target = target
+        runtime_device.set_random_state(state)
 
 
 @dataclass
@@ -92,194 +118,251 @@ class _Reader:
 
     path: Path
     tables: dict
+    sizes: dict
+    live: dict = field(default_factory=dict)
 
     def fail(self, where, message):
         raise ModelFileError(f"{self.path.name}, {where}: {message}")
 
-    def check_keys(self, where, table, allowed):
+    def table(self, where, table, allowed=None):
+        """A table, all of whose keys are allowed (None: any)."""
         if not isinstance(table, dict):
-            self.fail(where, f"expected a table, found {table!r}.")
+            self.fail(where, f"expected a table, found {table!r:.80}.")
         for key in table:
-            if key not in allowed:
+            if allowed is not None and key not in allowed:
                 close = difflib.get_close_matches(key, allowed, n=1)
-                hint = (
-                    f" Did you mean {close[0]!r}?" if close else f" Known are {', '.join(sorted(allowed))}."
-                )
-                self.fail(where, f"unknown key {key!r}.{hint}")
+                known = ", ".join(sorted(allowed))
+                hint = f"Did you mean {close[0]!r}?" if close else f"Known are {known}."
+                self.fail(where, f"unknown key {key!r}. {hint}")
+        return table
 
-    def quantity(self, where, text):
+    def text(self, where, table, key, default=None):
+        value = table.get(key, default)
+        if value is not None and not isinstance(value, str):
+            self.fail(f"{where}.{key}", f"expected text, found {value!r:.80}.")
+        return value
+
+    def quantity(self, where, text, dimensions=None):
         try:
-            return read_quantity(text)
+            value = read_quantity(text)
         except ValueError as error:
             self.fail(where, str(error))
+        if dimensions is not None and get_dimensions(value) != dimensions:
+            self.fail(where, f"{text!r} is not in {get_unit(dimensions)!r}.")
+        return value
 
-    def model(self, random_seed, sizes):
-        self.check_keys("top level", self.tables, TOP)
-        for name in sizes:
-            if name not in self.tables.get("groups", {}):
-                known = ", ".join(self.tables.get("groups", {}))
-                raise ModelFileError(f"{self.path.name} has no group {name!r}; its groups are {known}.")
-        target, state = prefs.codegen.target, np.random.get_state()
-        prefs.codegen.target = "numpy"  # the one whose random numbers follow the seed everywhere
+    def time(self, where, text):
+        value = self.quantity(where, text, second.dim)
+        if not 0 < float(value) < float("inf"):
+            self.fail(where, f"{text!r} is not a time step.")
+        return value
+
+    @contextlib.contextmanager
+    def brian2(self, where, what="it"):
+        """Brian2's own objections, said with the place in the file."""
         try:
-            seed(random_seed)
-            return self._model(sizes)
-        finally:
-            prefs.codegen.target = target
-            np.random.set_state(state)
-
-    def _model(self, sizes):
-        clock = Clock(self.quantity("dt", self.tables.get("dt", "0.1*ms")))
-        names = {
-            name: self.quantity(f"constants.{name}", text)
-            for name, text in self.tables.get("constants", {}).items()
-        }
-        names |= {name: self._input(name, table) for name, table in self.tables.get("inputs", {}).items()}
-        live, trainable, initial = {}, [], {}
-        for name, table in self.tables.get("groups", {}).items():
-            self.check_keys(f"groups.{name}", table, GROUP)
-            text, flagged = self._equations(f"groups.{name}", table)
-            live[name] = self._group(name, table, text, sizes.get(name), clock, names)
-            self._values(
-                f"groups.{name}", live[name], {**table.get("values", {}), **table.get("initial", {})}
-            )
-            trainable += self._trainable(f"groups.{name}", live[name], table, flagged)
-            initial[name] = table.get("initial", {})
-        for name, table in self.tables.get("synapses", {}).items():
-            self.check_keys(f"synapses.{name}", table, SYNAPSES)
-            text, flagged = self._equations(f"synapses.{name}", table)
-            live[name] = self._synapses(name, table, text, live, clock, names)
-            self._values(f"synapses.{name}", live[name], table.get("values", {}))
-            self._sign(name, table, live[name])
-            trainable += self._trainable(f"synapses.{name}", live[name], table, flagged)
-        model = capture(Network(*live.values()), {})
-        groups = tuple(replace(g, initial=initial.get(g.name, {})) for g in model.groups)
-        return replace(model, groups=groups, trainable=tuple(trainable), source=self.tables.get("source", ""))
-
-    def _input(self, name, table):
-        self.check_keys(f"inputs.{name}", table, {"channels", "dt", "unit"})
-        unit = self.quantity(f"inputs.{name}.unit", table.get("unit", "1"))
-        channels = table.get("channels")
-        zeros = np.zeros(1) if channels is None else np.zeros((1, channels))
-        return TimedArray(
-            zeros * unit, dt=self.quantity(f"inputs.{name}.dt", table.get("dt", "1*ms")), name=name
-        )
-
-    def _equations(self, where, table):
-        try:
-            return strip_trainable(table.get("model", ""))
-        except Exception as error:  # Brian2's parser raises several kinds
-            self.fail(f"{where}.model", f"{error}")
-
-    def _group(self, name, table, text, n, clock, names):
-        refractory = table.get("refractory", False)
-        if isinstance(refractory, str) and _is_quantity(refractory):
-            refractory = read_quantity(refractory)
-        try:
-            return NeuronGroup(
-                n or table.get("n"),
-                text,
-                threshold=table.get("threshold"),
-                reset=table.get("reset"),
-                refractory=refractory,
-                method=table.get("method", "euler"),
-                namespace=dict(names),
-                clock=clock,
-                name=name,
-            )
-        except Exception as error:
-            self.fail(f"groups.{name}", f"Brian2 refuses it: {error}")
-
-    def _synapses(self, name, table, text, live, clock, names):
-        for end in ("source", "target"):
-            if table.get(end) not in live:
-                self.fail(f"synapses.{name}", f"{end} = {table.get(end)!r} is not one of the groups.")
-        delay = table.get("delay")
-        try:
-            synapses = Synapses(
-                live[table["source"]],
-                live[table["target"]],
-                model=text,
-                on_pre=table.get("on_pre"),
-                on_post=table.get("on_post"),
-                delay=None if delay is None else self.quantity(f"synapses.{name}.delay", delay),
-                method=table.get("method", "euler"),
-                namespace=dict(names),
-                clock=clock,
-                name=name,
-            )
+            yield
         except ModelFileError:
             raise
-        except Exception as error:
-            self.fail(f"synapses.{name}", f"Brian2 refuses it: {error}")
-        self._connect(name, table.get("connect", True), synapses)
-        return synapses
+        except Exception as error:  # its parser and its objects raise many kinds
+            message = getattr(error.__cause__, "args", None) or error.args or [type(error).__name__]
+            self.fail(where, f"Brian2 refuses {what}: {str(message[0]).strip()}")
 
-    def _connect(self, name, how, synapses):
-        where = f"synapses.{name}.connect"
-        if how is True:
-            synapses.connect()
-            return
-        self.check_keys(where, how, {"p", "condition", "n", "autapses"})
-        condition = how.get("condition")
+    # -- the network ----------------------------------------------------------------------------------
+
+    def model(self):
+        tables = self.table("top level", self.tables, TOP)
+        groups = self.table("groups", tables.get("groups", {}))
+        synapses = self.table("synapses", tables.get("synapses", {}))
+        if not groups:
+            self.fail("groups", "the file describes no group of neurons.")
+        self._check_sizes(groups)
+        clock = Clock(self.time("dt", tables.get("dt", "0.1*ms")))
+        names = self._constants(tables) | self._inputs(tables)
+        trainable, initial = [], {}
+        for kind, build, described in (
+            ("groups", self._group, groups),
+            ("synapses", self._synapses, synapses),
+        ):
+            for name, table in described.items():
+                where = f"{kind}.{name}"
+                if name in self.live:
+                    self.fail(where, "there is a group of this name.")
+                self.table(where, table, GROUP if kind == "groups" else SYNAPSES)
+                with self.brian2(f"{where}.model", "the equations"):
+                    text, flagged = strip_trainable(self.text(where, table, "model", ""))
+                build(name, where, table, text, names, clock)
+                initial[name] = self._values(where, table, flagged)
+                self._sign(where, table, self.live[name])
+                trainable += self._trainable(where, self.live[name], table, flagged)
+        model = capture(Network(*self.live.values()), {})
+        return replace(
+            model,
+            groups=tuple(replace(group, initial=initial[group.name]) for group in model.groups),
+            trainable=tuple(trainable),
+            source=self.text("top level", tables, "source", ""),
+        )
+
+    def _check_sizes(self, groups):
+        for name, size in self.sizes.items():
+            if name not in groups:
+                close = difflib.get_close_matches(name, groups, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                known = ", ".join(groups)
+                raise ModelFileError(f"{self.path.name} has no group {name!r}; its groups are {known}.{hint}")
+            self._size(f"{name}=", size)
+
+    def _size(self, where, size):
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= LARGEST_GROUP:
+            self.fail(where, f"{size!r} is not a number of neurons, from 1 to {LARGEST_GROUP:,}.")
+        return size
+
+    def _constants(self, tables):
+        constants = self.table("constants", tables.get("constants", {}))
+        return {name: self.quantity(f"constants.{name}", text) for name, text in constants.items()}
+
+    def _inputs(self, tables):
+        inputs = self.table("inputs", tables.get("inputs", {}))
+        return {name: self._input(f"inputs.{name}", name, table) for name, table in inputs.items()}
+
+    def _input(self, where, name, table):
+        self.table(where, table, {"channels", "dt", "unit"})
+        unit = self.quantity(f"{where}.unit", table.get("unit", "1"))
+        channels = table.get("channels")
+        zeros = np.zeros(1) if channels is None else np.zeros((1, self._size(f"{where}.channels", channels)))
+        with self.brian2(where):
+            return TimedArray(zeros * unit, dt=self.time(f"{where}.dt", table.get("dt", "1*ms")), name=name)
+
+    def _group(self, name, where, table, text, names, clock):
+        refractory = table.get("refractory", False)
+        if isinstance(refractory, str):
+            with contextlib.suppress(ValueError):  # otherwise an expression
+                refractory = read_quantity(refractory)
+        with self.brian2(where):
+            self.live[name] = NeuronGroup(
+                self._size(f"{where}.n", self.sizes.get(name, table.get("n"))),
+                text,
+                threshold=self.text(where, table, "threshold"),
+                reset=self.text(where, table, "reset"),
+                refractory=refractory,
+                method=self.text(where, table, "method", "euler"),
+                namespace=dict(names),
+                clock=clock,
+                name=name,
+            )
+
+    def _synapses(self, name, where, table, text, names, clock):
+        ends = {}
+        for end in ("source", "target"):
+            ends[end] = self.live.get(self.text(where, table, end))
+            if not isinstance(ends[end], NeuronGroup):
+                self.fail(where, f"{end} = {table.get(end)!r} is not one of the groups.")
+        delay = table.get("delay")
+        with self.brian2(where):
+            self.live[name] = Synapses(
+                **ends,
+                model=text,
+                on_pre=self.text(where, table, "on_pre"),
+                on_post=self.text(where, table, "on_post"),
+                delay=None if delay is None else self.quantity(f"{where}.delay", delay, second.dim),
+                method=self.text(where, table, "method", "euler"),
+                namespace=dict(names),
+                clock=clock,
+                name=name,
+            )
+        self._connect(f"{where}.connect", table.get("connect", True), self.live[name])
+
+    def _connect(self, where, how, synapses):
+        how = self.table(where, {} if how is True else how, {"p", "condition", "n", "autapses"})
+        p, n, condition = how.get("p", 1.0), how.get("n", 1), self.text(where, how, "condition")
+        if not isinstance(p, int | float) or not 0 <= p <= 1:
+            self.fail(f"{where}.p", f"{p!r} is not a probability.")
+        if not isinstance(n, int) or not 0 < n <= MOST_SYNAPSES:
+            self.fail(f"{where}.n", f"{n!r} is not a number of synapses.")
+        if len(synapses.source) * len(synapses.target) * p * n > MOST_SYNAPSES:
+            self.fail(where, f"this would make more than {MOST_SYNAPSES:,} synapses.")
         if not how.get("autapses", True):
             condition = f"({condition}) and i != j" if condition else "i != j"
-        try:
-            synapses.connect(condition=condition, p=how.get("p", 1.0), n=how.get("n", 1))
-        except Exception as error:
-            self.fail(where, f"Brian2 refuses {how!r}: {error}")
+        with self.brian2(where, repr(how)):
+            synapses.connect(condition=condition, p=p, n=n, namespace={})
 
-    def _values(self, where, group, values):
-        for variable, text in values.items():
+    def _values(self, where, table, flagged):
+        """Assign values and initial states; returns the latter, which are drawn anew in every trial."""
+        values = self.table(f"{where}.values", table.get("values", {}))
+        initial = self.table(f"{where}.initial", table.get("initial", {}))
+        group = self.live[where.partition(".")[2]]
+        for key, variable, value in [("values", *v) for v in values.items()] + [
+            ("initial", *v) for v in initial.items()
+        ]:
+            place = f"{where}.{key}.{variable}"
             if variable not in group.variables:
-                self.fail(where, f"a value is given for {variable!r}, which the equations do not define.")
-            if not len(group):
-                continue
-            try:
-                value = (
-                    Quantity(text) if isinstance(text, int | float) and not isinstance(text, bool) else text
-                )
-                setattr(group, variable, value)
-            except (DimensionMismatchError, Exception) as error:
-                self.fail(f"{where}.values.{variable}", f"Brian2 refuses {text!r}: {error}")
+                close = difflib.get_close_matches(variable, list(group.equations), n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                self.fail(place, f"the equations do not define {variable!r}.{hint}")
+            if not isinstance(value, str | int | float) or isinstance(value, bool):
+                self.fail(place, f"expected text or a number, found {value!r:.80}.")
+            if key == "initial" and variable in flagged:
+                self.fail(place, f"{variable!r} is trainable: its start is given under values, once for all.")
+            with self.brian2(place, repr(value)):
+                view = getattr(group, variable)
+                if len(group):
+                    view.set_item(
+                        slice(None), value if isinstance(value, str) else Quantity(value), namespace={}
+                    )
+        return {
+            variable: value if isinstance(value, str) else repr(value) for variable, value in initial.items()
+        }
 
-    def _sign(self, name, table, synapses):
+    def _sign(self, where, table, synapses):
         """Give every presynaptic neuron one sign, excitatory with the stated probability."""
         if "sign" not in table:
             return
-        self.check_keys(f"synapses.{name}.sign", table["sign"], {"excitatory"})
-        fraction = table["sign"]["excitatory"]
+        sign = self.table(f"{where}.sign", table["sign"], {"excitatory"})
+        fraction = sign.get("excitatory")
+        if not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
+            self.fail(f"{where}.sign.excitatory", f"{fraction!r} is not a fraction of the neurons.")
+        if "w" not in synapses.equations:
+            self.fail(
+                f"{where}.sign", "it gives the weights 'w' their signs, but the equations define no 'w'."
+            )
         n = len(synapses.source)
         signs = np.where(np.random.permutation(n) < round(fraction * n), 1.0, -1.0)
         synapses.w_ = np.abs(synapses.w_[:]) * signs[synapses.i[:]]
 
+    # -- what is trained ------------------------------------------------------------------------------
+
     def _trainable(self, where, group, table, flagged):
-        for key in ("bounds", "positive", "tie", "dale"):
-            for variable in table.get(key, {}):
+        given = {key: table.get(key, {}) for key in ("bounds", "positive", "tie", "dale")}
+        for key, variables in given.items():
+            if key != "positive":
+                self.table(f"{where}.{key}", variables)
+            for variable in variables:
                 if variable not in flagged:
                     self.fail(where, f"{key} is given for {variable!r}, which is not flagged (trainable).")
         trainables = []
         for variable in flagged:
-            tie = table.get("tie", {}).get(variable)
-            if variable in table.get("bounds", {}):
-                low, high = (
-                    self.quantity(f"{where}.bounds.{variable}", t) for t in table["bounds"][variable]
-                )
-                constraint = Bounds(low, high, tie=tie)
-            elif variable in table.get("dale", {}):
-                constraint = Dale(by=table["dale"][variable], tie=tie)
-            elif variable in table.get("positive", {}):
-                constraint = Positive(tie=tie)
-            else:
-                constraint = Free(tie=tie)
+            constraint = self._constraint(where, variable, given)
             dimensions = group.variables[variable].dim
             trainables.append(Trainable(((group.name, variable),), constraint, dimensions))
         return trainables
 
+    def _constraint(self, where, variable, given):
+        tie = given["tie"].get(variable)
+        kinds = [key for key in ("bounds", "positive", "dale") if variable in given[key]]
+        if len(kinds) > 1:
+            self.fail(where, f"{' and '.join(kinds)} are given for {variable!r}; one of them is enough.")
+        try:
+            if kinds == ["bounds"]:
+                return Bounds(*self._bounds(f"{where}.bounds.{variable}", given["bounds"][variable]), tie=tie)
+            if kinds == ["dale"]:
+                return Dale(by=given["dale"][variable], tie=tie)
+        except ModelFileError:
+            raise
+        except ValueError as error:
+            self.fail(f"{where}.{kinds[0]}.{variable}", str(error))
+        return Positive(tie=tie) if kinds else Free(tie=tie)
 
-def _is_quantity(text):
-    try:
-        read_quantity(text)
-    except ValueError:
-        return False
-    return True
+    def _bounds(self, where, bounds):
+        if not isinstance(bounds, list) or len(bounds) != 2:
+            self.fail(where, f'expected two quantities, ["5*ms", "50*ms"], found {bounds!r:.80}.')
+        return [self.quantity(where, text) for text in bounds]

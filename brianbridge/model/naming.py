@@ -6,7 +6,7 @@ import sys
 from brian2 import Subgroup, TimedArray
 from brian2.core.variables import VariableView
 
-__all__ = ["UnknownName", "caller_names", "input_name", "variable_name"]
+__all__ = ["UnknownName", "caller_names", "input_name", "trainable_name", "variable_name"]
 
 
 class UnknownName(KeyError):
@@ -103,12 +103,45 @@ def input_name(key, model):
         key = found if isinstance(found, TimedArray) else key
     if isinstance(key, TimedArray):
         for timed in model.inputs:
-            if timed.brian_name == key.name:
+            # models from files know the name in the equations only
+            if timed.brian_name == key.name or caller_names().get(timed.name) is key:
                 return timed.name
     shown = key.name if isinstance(key, TimedArray) else repr(key)
     hint = _did_you_mean(str(key), names) if isinstance(key, str) else ""
     known = ", ".join(names) or "none"
     raise UnknownName(f"The equations of this model use no TimedArray {shown}; they use: {known}.{hint}")
+
+
+def trainable_name(key, model):
+    """Name of the trained parameter that a key stands for.
+
+    Parameters
+    ----------
+    key : VariableView, TimedArray or str
+        Named as in ``wrap(train=...)``: a trained constant by its own name.
+    model : Model
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UnknownName
+        If it is not trained.
+    """
+    names = {target: trainable.name for trainable in model.trainable for target in trainable.targets}
+    if isinstance(key, str):
+        constants = [name for (group, variable), name in names.items() if key in (name, variable) and group]
+        if constants:
+            return constants[0]
+    inputs = [timed.name for timed in model.inputs]
+    is_input = isinstance(key, TimedArray) or (isinstance(key, str) and key in inputs)
+    target = ("", input_name(key, model)) if is_input else variable_name(key, model)
+    if target not in names:
+        trained = ", ".join(dict.fromkeys(names.values())) or "nothing"
+        raise UnknownName(f"{'.'.join(filter(None, target))} is not trained; trained are {trained}.")
+    return names[target]
 
 
 def _brian_name(group, variable, model):
@@ -131,8 +164,8 @@ def _refuse_subgroup(name, whole, variable, model):
         part = f"{name}.{variable}" if variable else name
         better = f"{whole.name}.{variable}" if variable else whole.name
         raise UnknownName(
-            f"{part} belongs to a subgroup of {whole.name!r}. Name the whole group, {better}: a mask trains a "
-            "part of it (mask=array of bool), and an index picks a part of a record."
+            f"{part} belongs to a subgroup of {whole.name!r}. Name the whole group, {better}: a mask trains "
+            "a part of it (mask=array of bool), and an index picks a part of a record."
         )
 
 

@@ -3,6 +3,7 @@
 import ast
 import operator
 
+import numpy as np
 from brian2.core.namespace import DEFAULT_UNITS
 
 __all__ = ["read_quantity"]
@@ -39,9 +40,13 @@ def read_quantity(text):
     if not isinstance(text, str) or len(text) > 200:
         raise ValueError(f"expected a quantity such as '5*ms', found {text!r}.")
     try:
-        return _value(ast.parse(text.strip(), mode="eval").body, text)
+        with np.errstate(all="ignore"):
+            value = _value(ast.parse(text.strip(), mode="eval").body, text)
     except SyntaxError:
         raise ValueError(f"{text!r} is not a quantity; write it like '5*ms'.") from None
+    if not np.isfinite(float(value)):
+        raise ValueError(f"{text!r} is not a finite number.")
+    return value
 
 
 def _value(node, text):

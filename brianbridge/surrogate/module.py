@@ -1,23 +1,21 @@
 """`Surrogate`: the torch module generated from a `Model`."""
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from brian2.core.variables import VariableView
-from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_unit
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from brianbridge.generation.program import Program
 from brianbridge.generation.schedule import program_of, record_block
-from brianbridge.model.description import Neurons
 from brianbridge.model.naming import variable_name
 from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.surrogate.execution import CompiledStep, Run, Segment, flatten, unflatten
 from brianbridge.surrogate.feeding import (
     SECOND,
-    NoiseFrom,
     State,
     draw_noise,
     given_inputs,
@@ -28,9 +26,8 @@ from brianbridge.surrogate.feeding import (
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.parameters import Parameter
 from brianbridge.surrogate.recording import Records
-from brianbridge.surrogate.rendering import render
-from brianbridge.surrogate.spike_gradients import SpikeGradient
 from brianbridge.surrogate.stepping import Stepper
+from brianbridge.surrogate.thresholds import spike_gradients_of
 
 __all__ = ["Surrogate"]
 
@@ -94,7 +91,7 @@ class Surrogate(nn.Module):
         self._live = rebuild(model)
         set_aside(self._live.groups.values())  # it lends its names and equations, and never runs
         self.program = program_of(model, self._live)
-        self.spike_gradients = _spike_gradients(model, self._live, spike_gradient)
+        self.spike_gradients = spike_gradients_of(model, self._live, spike_gradient)
         self.parameter = nn.ModuleList(Parameter(t, model) for t in model.trainable)
         self._compiled = {}
         self._constants = {}
@@ -241,7 +238,7 @@ class Surrogate(nn.Module):
         if (names, when) not in self._compiled:
             position = self._position(when)
             program, records = self._with_records(self.program, names, position)
-            self._compiled[names, when] = _Compiled(program, records, self.ops, self.model.functions)
+            self._compiled[names, when] = CompiledStep(program, records, self.ops, self.model.functions)
         return self._compiled[names, when]
 
     def _position(self, when):
@@ -270,7 +267,7 @@ class Surrogate(nn.Module):
         inputs, noise = given_inputs(self.model, inputs or {}), given_noise(noise)
         batch = self._batch_size(inputs, initial, noise, batch)
         first = initial.step if isinstance(initial, State) else 0
-        run = _Run(
+        run = Run(
             rows=self._rows(inputs),
             parameters=self._arrays(compiled),
             gradients=self._gradients(compiled),
@@ -357,7 +354,7 @@ class Surrogate(nn.Module):
             known = dict(self.program.arrays)
             block, more = record_block(self._live, known, group, expression)
             program = Program((), known | more, self.program.inputs, self.program.events, self.program.dt)
-            self._compiled[group, expression] = _Compiled(
+            self._compiled[group, expression] = CompiledStep(
                 program, [(block, 0)], self.ops, self.model.functions
             )
         compiled = self._compiled[group, expression]
@@ -452,10 +449,10 @@ class Surrogate(nn.Module):
         for first in range(run.first, end, segment):
             last = min(first + segment, end)
             if segment < run.steps and torch.is_grad_enabled():
-                flat, shape = _flatten(state)
-                function = _Segment(compiled, run, constants, shape, first, last)
+                flat, shape = flatten(state)
+                function = Segment(compiled, run, constants, shape, first, last)
                 outputs = checkpoint(function, *flat, use_reentrant=False, preserve_rng_state=False)
-                state, chunk = _unflatten(outputs[: len(flat)], shape), outputs[len(flat) :]
+                state, chunk = unflatten(outputs[: len(flat)], shape), outputs[len(flat) :]
             else:
                 state, chunk = compiled.advance(run, constants, state, first, last)
             for total, part in zip(recorded, chunk, strict=True):
@@ -491,158 +488,7 @@ class Surrogate(nn.Module):
         return self._live[group].variables[variable].dim
 
 
-@dataclass
-class _Run:
-    """All that one simulation reads, and its state at the start."""
-
-    rows: dict
-    parameters: dict
-    gradients: dict
-    state: dict
-    batch: int
-    first: int  # step
-    steps: int
-    generator: torch.Generator | None
-    noise: dict = field(default_factory=dict)
-    first_rows: dict = field(default_factory=dict)
-
-    def noise_by_step(self):
-        """Random numbers by the number of the step."""
-        if not self.first:
-            return self.noise
-        return {key: NoiseFrom(rows, self.first_rows[key]) for key, rows in self.noise.items()}
-
-
-class _Compiled:
-    """A rendered program, executed."""
-
-    def __init__(self, program, records, ops, functions):
-        self.program, self.records = program, records
-        self.rendered = render(program, records)
-        implementations = {
-            name: function.implementations["torch"].get_code(None) for name, function in functions.items()
-        }
-        namespace = {"torch": torch, "ops": ops, "user": implementations}
-        exec(compile(self.rendered.source, "<generated step>", "exec"), namespace)
-        self._prelude, self.step = namespace["prelude"], namespace["step"]
-        self._wide = Operations(torch.float64, ops.exact)
-        self.carried = (
-            *self.rendered.states,
-            *(f"spikes {event}" for event in self.rendered.events),
-            *(f"past {name}" for name, _, _ in self.rendered.pathways),
-        )
-
-    def prelude(self, parameters, dtype):
-        """What depends on parameters only, computed in float64 and then rounded to `dtype`."""
-        values = self._prelude(parameters, self._wide)
-        return tuple(v.to(dtype) if torch.is_tensor(v) and v.is_floating_point() else v for v in values)
-
-    def advance(self, run, constants, state, first, last):
-        """Steps `first` to `last`; the recorded values are stacked over time."""
-        output = [[] for _ in self.records]
-        dt, noise = self.program.dt, run.noise_by_step()
-        for k in range(first, last):
-            state = self.step(state, constants, k * dt, k, run.rows, noise, run.gradients, output)
-        sizes = [self.program.events[r] if isinstance(r, str) else r.size for r, _ in self.records]
-        return state, [
-            torch.stack([_row(v, run.batch, size) for v in rows])
-            for rows, size in zip(output, sizes, strict=True)
-        ]
-
-    @property
-    def constant_names(self):
-        line = self.rendered.source.split("return (", 1)[1].split(")", 1)[0]
-        return [name.strip() for name in line.split(",") if name.strip()]
-
-    def origin(self, name):
-        """The line of the prelude that computes a constant, with the constants in it spelled out."""
-        lines = dict(
-            line.strip().split(" = ", 1)
-            for line in self.rendered.source.split("def step")[0].split("\n")
-            if " = " in line
-        )
-        return f"{name} = {lines.get(name, '?')}"
-
-
-class _Segment:
-    """One checkpointed segment as a function of the flat state."""
-
-    def __init__(self, compiled, run, constants, shape, first, last):
-        self.compiled, self.run, self.constants = compiled, run, constants
-        self.shape, self.first, self.last = shape, first, last
-
-    def __call__(self, *flat):
-        state, chunk = self.compiled.advance(
-            self.run, self.constants, _unflatten(flat, self.shape), self.first, self.last
-        )
-        return (*_flatten(state)[0], *chunk)
-
-
-def _flatten(state):
-    """State with its tuples of past events as one flat list; the shape has 0 for plain tensors."""
-    flat, shape = [], []
-    for value in state:
-        flat += [value] if torch.is_tensor(value) else list(value)
-        shape.append(1 if torch.is_tensor(value) else -len(value))
-    return flat, shape
-
-
-def _unflatten(flat, shape):
-    state, flat = [], list(flat)
-    for count in shape:
-        if count == 1:
-            state.append(flat.pop(0))
-        else:
-            state.append(tuple(flat[:-count]))
-            del flat[:-count]
-    return tuple(state)
-
-
-def _row(value, batch, size):
-    """A recorded value as a tensor (batch, n)."""
-    return torch.as_tensor(value).expand(batch, size)
-
-
 def _listed(record):
     """What to record as a list, where one variable or group was given alone."""
     alone = isinstance(record, str | VariableView) or hasattr(record, "variables")
     return [record] if alone else list(record)
-
-
-def _spike_gradients(model, live, given):
-    """One spike gradient for every group with events, checked against the unit of its threshold."""
-    spiking = [group for group in model.groups if isinstance(group, Neurons) and group.events]
-    if given is None or isinstance(given, SpikeGradient):
-        chosen = {group.name: given for group in spiking}
-    else:
-        chosen = {group.name: None for group in spiking}
-        for key, gradient in given.items():
-            chosen[variable_name(key, model)[0]] = gradient
-    for group in spiking:
-        gradient = chosen[group.name]
-        dimensions = _threshold_dimensions(live[group.name])
-        if gradient is not None and dimensions is not None and gradient.dimensions != dimensions:
-            raise ValueError(
-                f"The threshold {group.events['spike']!r} of {group.name} compares values in "
-                f"{get_unit(dimensions)!r}, but {gradient!r} is in {get_unit(gradient.dimensions)!r}. Give the "
-                "width in the unit of the threshold, or one spike gradient for each group: "
-                f"spike_gradient={{'{group.name}': ...}}."
-            )
-    return chosen
-
-
-def _threshold_dimensions(group):
-    """Physical dimensions of what the threshold condition compares, None if it compares nothing."""
-    import ast
-
-    from brian2.parsing.expressions import parse_expression_dimensions
-    from brian2.utils.stringtools import get_identifiers
-
-    condition = group.events.get("spike")
-    if condition is None:
-        return None
-    variables = group.resolve_all(get_identifiers(condition), {}, user_identifiers=set())
-    for node in ast.walk(ast.parse(condition.strip(), mode="eval")):
-        if isinstance(node, ast.Compare):
-            return parse_expression_dimensions(ast.unparse(node.left), variables)
-    return None

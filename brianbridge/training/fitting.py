@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from brian2.units.fundamentalunits import Quantity
 from brian2.units.stdunits import ms
 from tqdm.auto import tqdm
 
-from brianbridge.model.naming import input_name, variable_name
+from brianbridge.model.naming import UnknownName, input_name, trainable_name, variable_name
 from brianbridge.trained.network import Trained
 from brianbridge.training.losses import root_sum_square
 
@@ -36,6 +36,7 @@ def fit(
     loss=root_sum_square,
     clip=None,
     stop=None,
+    validation=None,
     progress=True,
 ):
     """Train a surrogate by backpropagation through time.
@@ -45,9 +46,10 @@ def fit(
     surrogate : Surrogate
     task : Task
     inputs : dict
-        A `TimedArray` (or its name) to the name of one of the task's inputs.
+        A `TimedArray` (or its name) to the name of one of the task's inputs. Trials have the time step of
+        these arrays.
     output : VariableView or str
-        The variable that is compared with the target, at the end of every step.
+        The variable that is compared with the target, at the end of every step of the trials.
     updates : int
         Largest number of updates.
     seed : int
@@ -63,8 +65,11 @@ def fit(
     clip : float, optional
         Largest joint norm of the gradients.
     stop : dict, optional
-        Stop early: ``{'accuracy': 0.9, 'trials': 100, 'every': 10, 'loss': 15}``. Once the running loss is below
-        ``loss``, accuracy is measured on so many fresh trials every so many updates.
+        Stop early: ``{'accuracy': 0.9, 'trials': 100, 'every': 10, 'loss': 15}``. Once the running loss is
+        below ``loss``, accuracy is measured on so many fresh trials every so many updates.
+    validation : Task, optional
+        The task on which that accuracy is measured and for which the network counts as trained, where it is
+        not the one of the training trials: with longer epochs, for example.
     progress : bool
         Show loss and accuracy while training.
 
@@ -77,15 +82,20 @@ def fit(
     FloatingPointError
         If loss or gradients are not finite; names the parameter, and says what usually helps.
     ValueError
-        If nothing is trained, or no gradient reaches a parameter.
+        If nothing is trained, no gradient reaches a parameter, or task and network do not fit.
+
+    Warns
+    -----
+    UserWarning
+        If the gradient of a parameter was zero in all of the first updates.
     """
     if not surrogate.named_values():
         raise ValueError("This model has nothing to train: wrap(net, train={cells.tau_m: ...}).")
     wiring = {input_name(key, surrogate.model): source for key, source in inputs.items()}
     output = ".".join(variable_name(output, surrogate.model))
     optimizer = torch.optim.Adam(_parameter_groups(surrogate, learning_rate, learning_rates or {}))
-    session = _Session(surrogate, task, wiring, output, seed, batch, loss)
-    history = _train(session, optimizer, updates, clip, _Stop(**(stop or {})), progress)
+    session = _Session(surrogate, task, validation or task, wiring, output, seed, batch, loss)
+    history = _train(session, optimizer, updates, clip, _stop(stop or {}), progress)
     settings = dict(
         updates=len(history["loss"]),
         batch=batch,
@@ -98,11 +108,12 @@ def fit(
         dt=float(surrogate.dt),
         dtype=str(surrogate.ops.dtype),
         stop=stop or {},
+        trained_on={task.name: dict(task.arguments)},
     )
     return Trained(
         model=surrogate.trained_model(),
-        task=task.name,
-        arguments=dict(task.arguments),
+        task=session.validation.name,
+        arguments=dict(session.validation.arguments),
         inputs=wiring,
         output=output,
         history=history,
@@ -133,12 +144,21 @@ class _Stop:
         return accuracy is not None and accuracy >= self.accuracy
 
 
+def _stop(given):
+    known = [field.name for field in fields(_Stop)]
+    unknown = set(given) - set(known)
+    if unknown:
+        raise ValueError(f"stop= knows {', '.join(known)}, not {', '.join(map(repr, sorted(unknown)))}.")
+    return _Stop(**given)
+
+
 @dataclass
 class _Session:
     """Draws trials and simulates them."""
 
     surrogate: object
     task: object
+    validation: object
     wiring: dict
     output: str
     seed: int
@@ -150,17 +170,43 @@ class _Session:
     def __post_init__(self):
         self.generator = np.random.default_rng(self.seed)
         self.noise = torch.Generator(self.surrogate.device).manual_seed(self.seed)
+        self.dt = self._trials_dt()
 
-    def simulate(self, batch):
+    def _trials_dt(self):
+        """Time step of the trials: that of the timed inputs, on which their values are held."""
+        step = float(self.surrogate.dt)
+        steps = {self.surrogate.model.input(name).dt for name in self.wiring} or {step}
+        ratio = max(steps) / step
+        if len(steps) > 1 or round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6:
+            listed = ", ".join(f"{dt * 1e3:g} ms" for dt in sorted(steps))
+            raise ValueError(
+                f"The inputs have time steps of {listed}, the network one of {step * 1e3:g} ms. Give the "
+                "TimedArrays of a task one common dt, a multiple of the network's."
+            )
+        return Quantity(steps.pop(), dim=ms.dim)
+
+    def simulate(self, task, batch):
         """Simulate fresh trials; returns them with the output (time, batch, outputs)."""
-        trials = self.task.trials(self.generator, batch, _dt(self.surrogate))
+        trials = task.trials(self.generator, batch, self.dt)
+        missing = set(self.wiring.values()) - set(trials.inputs)
+        if missing:
+            unknown = ", ".join(map(repr, sorted(missing)))
+            raise UnknownName(f"The task has no input {unknown}; it has {', '.join(trials.inputs)}.")
         records = self.surrogate(
             inputs={name: torch.as_tensor(trials.inputs[source]) for name, source in self.wiring.items()},
             duration=trials.duration,
             record=[self.output],
+            batch=batch,
             seed=self.noise,
         )
-        return trials, records[self.output]
+        every = round(float(self.dt) / float(self.surrogate.dt))
+        output = records[self.output][every - 1 :: every]
+        if tuple(output.shape) != trials.targets.shape:
+            raise ValueError(
+                f"{self.output} has the shape {tuple(output.shape)}, (time, batch, n), but the targets of "
+                f"the task have {trials.targets.shape}."
+            )
+        return trials, output
 
     def losses(self, trials, output):
         def tensor(array):
@@ -171,15 +217,11 @@ class _Session:
     @torch.no_grad()
     def accuracy(self, trials):
         """Fraction correct of so many fresh trials."""
-        trials, output = self.simulate(trials)
-        return self.score(trials, output)
+        trials, output = self.simulate(self.validation, trials)
+        return self.score(self.validation, trials, output)
 
-    def score(self, trials, output):
-        return float(np.mean(self.task.score(output.detach().cpu().numpy().astype(float), trials)))
-
-
-def _dt(surrogate):
-    return Quantity(surrogate.program.dt, dim=ms.dim)
+    def score(self, task, trials, output):
+        return float(np.mean(task.score(output.detach().cpu().numpy().astype(float), trials)))
 
 
 def _train(session, optimizer, updates, clip, stop, progress):
@@ -190,7 +232,7 @@ def _train(session, optimizer, updates, clip, stop, progress):
     started = time.perf_counter()
     with tqdm(total=updates, desc="training", unit="update", disable=not progress) as bar:
         for update in range(1, updates + 1):
-            trials, output = session.simulate(session.batch)
+            trials, output = session.simulate(session.task, session.batch)
             loss = session.losses(trials, output)
             optimizer.zero_grad()
             loss.backward()
@@ -201,7 +243,7 @@ def _train(session, optimizer, updates, clip, stop, progress):
             optimizer.step()
             surrogate.project()
             history["loss"].append(float(loss.detach()))
-            history["accuracy"].append(session.score(trials, output))
+            history["accuracy"].append(session.score(session.task, trials, output))
             history["seconds"].append(time.perf_counter() - started)
             running = float(np.mean(history["loss"][-10:]))
             validated = session.accuracy(stop.trials) if stop.check_now(update, running) else None
@@ -214,12 +256,7 @@ def _train(session, optimizer, updates, clip, stop, progress):
 
 
 def _parameter_groups(surrogate, learning_rate, learning_rates):
-    rates = {
-        ".".join(variable_name(key, surrogate.model)): rate for key, rate in learning_rates.items()
-    }
-    unknown = set(rates) - set(surrogate.named_values())
-    if unknown:
-        raise ValueError(f"learning_rates names {', '.join(sorted(unknown))}, which is not trained.")
+    rates = {trainable_name(key, surrogate.model): rate for key, rate in learning_rates.items()}
     return [
         {"params": [raw], "lr": rates.get(name, learning_rate)}
         for name, raw in surrogate.named_values().items()
@@ -231,9 +268,9 @@ def _warn_of_silence(surrogate, silent, update):
     silent = {name for name in silent if not surrogate.named_values()[name].grad.any()}
     if silent and update == PATIENCE:
         warnings.warn(
-            f"The gradient of {', '.join(sorted(silent))} was exactly zero in the first {PATIENCE} updates: nothing "
-            "is learned there. Is the output connected (readout weights not all zero)? Do the neurons spike, or come "
-            "within the width of the spike gradient of their threshold?",
+            f"The gradient of {', '.join(sorted(silent))} was exactly zero in the first {PATIENCE} updates: "
+            "nothing is learned there. Is the output connected (readout weights not all zero)? Do the "
+            "neurons spike, or come within the width of the spike gradient of their threshold?",
             stacklevel=4,
         )
     return silent
@@ -242,13 +279,13 @@ def _warn_of_silence(surrogate, silent, update):
 def _check_gradients(surrogate, loss, update):
     """Stop with the cause in words where a loss or gradient is not finite, or missing."""
     if not torch.isfinite(loss):
-        raise FloatingPointError(f"The loss became {float(loss)} in update {update}.")
+        raise FloatingPointError(f"The loss became {loss.item()} in update {update}.")
     for name, raw in surrogate.named_values().items():
         if raw.grad is None:
             raise ValueError(f"No gradient reaches {name} from the output; leave it out of train=.")
         if not torch.isfinite(raw.grad).all():
             raise FloatingPointError(
-                f"The gradient of {name} is not finite in update {update}. Spike gradients that are steep compared "
-                "with the distance from reset to threshold grow through every reset: use a wider one "
-                "(bb.Box(width=25*mV)), or Surrogate(..., reset_gradient=False)."
+                f"The gradient of {name} is not finite in update {update}. Spike gradients that are steep "
+                "compared with the distance from reset to threshold grow through every reset: use a wider "
+                "one (bb.Box(width=25*mV)), or Surrogate(..., reset_gradient=False)."
             )

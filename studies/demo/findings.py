@@ -1,6 +1,7 @@
 """What the demonstration found, as a report."""
 
 import numpy as np
+from scipy.stats import binomtest
 
 from brianbridge.report import CaptionedFigure, Check, Report, Table
 from brianbridge.report import figures as draw
@@ -47,7 +48,11 @@ def report_of(trained, task, live, same_trials, fresh_trials, wanted):
         checks=checks,
         tables=[_agreement_table(agreement), _dt_table(by_dt)],
         figures=_figures(trained, few, output, spikes, coarse, fine),
-        manifest={"model sha256": trained.hash, "task": {trained.task: trained.arguments}, **trained.manifest},
+        manifest={
+            "model sha256": trained.hash,
+            "task": {trained.task: trained.arguments},
+            **trained.manifest,
+        },
         data={"agreement": agreement, "time steps": by_dt, "history": trained.history},
     )
 
@@ -60,13 +65,14 @@ def _agreement(few, output, spikes, same):
     rows = []
     for trial in range(len(few)):
         raster = same.raster("cells", trial)
+        difference = np.abs(same.output[:, trial] - output[:, trial])
         rows.append(
             {
                 "trial": trial + 1,
                 "spikes in Brian2": int(raster.sum()),
                 "spikes in the surrogate": int(spikes[:, trial].sum()),
                 "differing bins": int((raster != spikes[:, trial]).sum()),
-                "largest difference of the output": float(np.abs(same.output[:, trial] - output[:, trial]).max()),
+                "largest difference of the output": float(difference.max()),
             }
         )
     return rows
@@ -94,8 +100,6 @@ def _by_dt(task, fresh, coarse, fine):
 
 def _wilson(correct, n):
     """Wilson's interval for a proportion."""
-    from scipy.stats import binomtest
-
     interval = binomtest(int(correct), int(n)).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -125,10 +129,11 @@ def _identical_spikes(agreement):
 
 
 def _read_back(trained, live):
-    same = all(
-        np.array_equal(np.asarray(value), np.asarray(live[name.split(".")[0]].variables[name.split(".")[1]].get_value()))
-        for name, value in trained.values.items()
-    )
+    def written(name):
+        group, variable = name.split(".")
+        return np.asarray(live[group].variables[variable].get_value())
+
+    same = all(np.array_equal(np.asarray(value), written(name)) for name, value in trained.values.items())
     return Check(
         "Parameters read back",
         "pass" if same else "fail",
@@ -161,8 +166,8 @@ def _time_step(by_dt):
         "pass" if abs(gap) <= 0.1 else "fail",
         value=f"{gap * 100:+.1f} points of accuracy",
         criterion="accuracy changes by at most 10 points (charge of a spike held fixed)",
-        reason=f"rates {by_dt[0]['mean rate (Hz)']:.1f} Hz and {by_dt[1]['mean rate (Hz)']:.1f} Hz: the threshold is "
-        "watched more often and the synaptic delay of one step is shorter",
+        reason=f"rates {by_dt[0]['mean rate (Hz)']:.1f} Hz and {by_dt[1]['mean rate (Hz)']:.1f} Hz: the "
+        "threshold is watched more often and the synaptic delay of one step is shorter",
     )
 
 
@@ -172,13 +177,15 @@ def _time_step(by_dt):
 def _summary(trained, reached, agreement, by_dt):
     cells = trained.model["cells"].n
     differing = sum(row["differing bins"] for row in agreement)
+    coarse, fine = by_dt
     return (
-        f"{cells} leaky integrate-and-fire neurons with their own membrane parameters and a decay constant for each "
-        f"connection (Li, Kim & Sejnowski 2020) were trained by backpropagation through time in "
-        f"{len(trained.history['loss'])} updates to {reached[-1] if reached else 0:.0%} correct. "
-        f"Brian2 gives the same spikes step by step ({differing} differing bins in {len(agreement)} trials), solves "
-        f"{by_dt[0]['accuracy']:.0%} of {by_dt[0]['trials']} fresh trials at 1 ms and {by_dt[1]['accuracy']:.0%} at "
-        f"0.1 ms, at {by_dt[0]['mean rate (Hz)']:.1f} Hz and {by_dt[1]['mean rate (Hz)']:.1f} Hz."
+        f"{cells} leaky integrate-and-fire neurons with their own membrane parameters and a decay constant "
+        "for each connection (Li, Kim & Sejnowski 2020) were trained by backpropagation through time in "
+        f"{len(trained.history['loss'])} updates to {reached[-1] if reached else 0:.0%} correct. Brian2 "
+        f"gives the same spikes step by step ({differing} differing bins in {len(agreement)} trials), "
+        f"solves {coarse['accuracy']:.0%} of {coarse['trials']} fresh trials at 1 ms and "
+        f"{fine['accuracy']:.0%} at 0.1 ms, at {coarse['mean rate (Hz)']:.1f} Hz and "
+        f"{fine['mean rate (Hz)']:.1f} Hz."
     )
 
 
@@ -192,7 +199,10 @@ def _agreement_table(agreement):
 
 
 def _dt_table(by_dt):
-    rows = [[" to ".join(f"{x:.0%}" for x in v) if isinstance(v, list) else v for v in row.values()] for row in by_dt]
+    rows = [
+        [" to ".join(f"{x:.0%}" for x in v) if isinstance(v, list) else v for v in row.values()]
+        for row in by_dt
+    ]
     return Table(
         "The trained network at two time steps",
         list(by_dt[0]),
@@ -240,13 +250,15 @@ def _figures(trained, few, output, spikes, coarse, fine):
         ),
         CaptionedFigure(
             draw.parameter_distributions(parameters, masks),
-            f"Trained parameters of {int(excitatory.sum())} excitatory and {int((~excitatory).sum())} inhibitory "
-            "neurons; connections are grouped by the presynaptic neuron.",
+            f"Trained parameters of {int(excitatory.sum())} excitatory and {int((~excitatory).sum())} "
+            "inhibitory neurons; connections are grouped by the presynaptic neuron.",
             "Histograms of trained parameters for excitatory and inhibitory neurons",
             "Parameters",
         ),
         CaptionedFigure(
-            draw.rates_by_dt(coarse.rates("cells"), fine.rates("cells"), coarse.dt * 1e3, fine.dt * 1e3, excitatory),
+            draw.rates_by_dt(
+                coarse.rates("cells"), fine.rates("cells"), coarse.dt * 1e3, fine.dt * 1e3, excitatory
+            ),
             "Mean firing rate of every neuron at the two time steps, over the same trials.",
             "Scatter of firing rates at two time steps",
             "Rates",

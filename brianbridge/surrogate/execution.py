@@ -1,0 +1,127 @@
+"""Execute a rendered program: its constants, its steps, and its segments under checkpointing."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from brianbridge.surrogate.feeding import NoiseFrom
+from brianbridge.surrogate.operations import Operations
+from brianbridge.surrogate.rendering import render
+
+__all__ = ["CompiledStep", "Run", "Segment", "flatten", "unflatten"]
+
+
+@dataclass
+class Run:
+    """All that one simulation reads, and its state at the start."""
+
+    rows: dict
+    parameters: dict
+    gradients: dict
+    state: dict
+    batch: int
+    first: int  # step
+    steps: int
+    generator: torch.Generator | None
+    noise: dict = field(default_factory=dict)
+    first_rows: dict = field(default_factory=dict)
+
+    def noise_by_step(self):
+        """Random numbers by the number of the step."""
+        if not self.first:
+            return self.noise
+        return {key: NoiseFrom(rows, self.first_rows[key]) for key, rows in self.noise.items()}
+
+
+class CompiledStep:
+    """A rendered program, executed."""
+
+    def __init__(self, program, records, ops, functions):
+        self.program, self.records = program, records
+        self.rendered = render(program, records)
+        implementations = {
+            name: function.implementations["torch"].get_code(None) for name, function in functions.items()
+        }
+        namespace = {"torch": torch, "ops": ops, "user": implementations}
+        exec(compile(self.rendered.source, "<generated step>", "exec"), namespace)
+        self._prelude, self.step = namespace["prelude"], namespace["step"]
+        self._wide = Operations(torch.float64, ops.exact)
+        self.carried = (
+            *self.rendered.states,
+            *(f"spikes {event}" for event in self.rendered.events),
+            *(f"past {name}" for name, _, _ in self.rendered.pathways),
+        )
+
+    def prelude(self, parameters, dtype):
+        """What depends on parameters only, computed in float64 and then rounded to `dtype`."""
+        values = self._prelude(parameters, self._wide)
+        return tuple(v.to(dtype) if torch.is_tensor(v) and v.is_floating_point() else v for v in values)
+
+    def advance(self, run, constants, state, first, last):
+        """Steps `first` to `last`; the recorded values are stacked over time."""
+        output = [[] for _ in self.records]
+        dt, noise = self.program.dt, run.noise_by_step()
+        for k in range(first, last):
+            state = self.step(state, constants, k * dt, k, run.rows, noise, run.gradients, output)
+        sizes = [self.program.events[r] if isinstance(r, str) else r.size for r, _ in self.records]
+        return state, [
+            torch.stack([_row(v, run.batch, size) for v in rows])
+            for rows, size in zip(output, sizes, strict=True)
+        ]
+
+    @property
+    def constant_names(self):
+        line = self.rendered.source.split("return (", 1)[1].split(")", 1)[0]
+        return [name.strip() for name in line.split(",") if name.strip()]
+
+    def origin(self, name):
+        """The line of the prelude that computes a constant, with the constants in it spelled out."""
+        lines = dict(
+            line.strip().split(" = ", 1)
+            for line in self.rendered.source.split("def step")[0].split("\n")
+            if " = " in line
+        )
+        return f"{name} = {lines.get(name, '?')}"
+
+
+class Segment:
+    """One checkpointed segment as a function of the flat state."""
+
+    def __init__(self, compiled, run, constants, shape, first, last):
+        self.compiled, self.run, self.constants = compiled, run, constants
+        self.shape, self.first, self.last = shape, first, last
+
+    def __call__(self, *flat):
+        state, chunk = self.compiled.advance(
+            self.run, self.constants, unflatten(flat, self.shape), self.first, self.last
+        )
+        return (*flatten(state)[0], *chunk)
+
+
+def flatten(state):
+    """State with its tuples of past events as one flat list.
+
+    The shape has 1 for a plain tensor, minus their number for a tuple.
+    """
+    flat, shape = [], []
+    for value in state:
+        flat += [value] if torch.is_tensor(value) else list(value)
+        shape.append(1 if torch.is_tensor(value) else -len(value))
+    return flat, shape
+
+
+def unflatten(flat, shape):
+    """Undo `flatten`."""
+    state, flat = [], list(flat)
+    for count in shape:
+        if count == 1:
+            state.append(flat.pop(0))
+        else:
+            state.append(tuple(flat[:-count]))
+            del flat[:-count]
+    return tuple(state)
+
+
+def _row(value, batch, size):
+    """A recorded value as a tensor (batch, n)."""
+    return torch.as_tensor(value).expand(batch, size)
