@@ -10,7 +10,7 @@ from brian2.core.variables import VariableView
 from brian2.units.fundamentalunits import get_unit
 
 from brianbridge.generation.audit import audit
-from brianbridge.generation.schedule import program_of
+from brianbridge.generation.schedule import program_of, refusals_of_code
 from brianbridge.model.capture import capture
 from brianbridge.model.constraints import Bounds, Constraint, Dale, Free, Trainable
 from brianbridge.model.equation_text import add_parameter
@@ -55,9 +55,32 @@ def wrap(network=None, train=None, *, namespace=None, level=0):
         namespace = get_local_namespace(level + 1)
     if network is None:
         network = Network(collect(level=level + 1))
-    model = capture(network, namespace)
+    model = captured(network, namespace)
     model, refusals = _with_trainables(model, train or {})
     return _checked(model, refusals)
+
+
+def captured(network, namespace):
+    """Freeze a network; the error lists what cannot be described and what cannot be generated together.
+
+    Parameters
+    ----------
+    network : brian2.Network
+    namespace : Mapping
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    Refused
+    """
+    try:
+        return capture(network, namespace)
+    except Refused as refused:
+        rest = [] if refused.rest is None else refusals_of_code(refused.rest)
+        raise Refused([*refused.refusals, *rest]) from None
 
 
 def load(name, seed=0, **sizes):

@@ -80,7 +80,7 @@ def main(limit):
 if __name__ == '__main__':
     main(float(sys.argv[1]))
 """)
-    before = os.getcwd(), list(sys.path), matplotlib.get_backend(), np.random.get_state()[1].tolist()
+    before = os.getcwd(), list(sys.path), matplotlib.get_backend().lower(), np.random.get_state()[1].tolist()
     verdict = compare_script(path, argv=["1"])
     assert verdict.verdict == "agree", verdict
     assert verdict.comparison.steps == 100 and verdict.comparison.spikes > 0
@@ -88,7 +88,7 @@ if __name__ == '__main__':
     assert printed.out == ""
     assert "printed by Python" in printed.err and "another program" in printed.err
     assert "swallowed" not in printed.err
-    after = os.getcwd(), list(sys.path), matplotlib.get_backend(), np.random.get_state()[1].tolist()
+    after = os.getcwd(), list(sys.path), matplotlib.get_backend().lower(), np.random.get_state()[1].tolist()
     assert after == before
     assert "beside" not in sys.modules
     assert prefs.codegen.target == "numpy" and defaultclock.dt == 0.1 * ms

@@ -76,7 +76,7 @@ def test_unknown_names_get_a_suggestion(key, says):
 def test_a_subgroup_is_named_with_its_whole_group():
     net, cells, *_ = small_network()
     part = cells[2:4]
-    for key in (part.tau_m, "part.tau_m"):
+    for key in (part.tau_m, "part.tau_m", cells[1:2].tau_m):
         with pytest.raises(UnknownName, match="whole group, cells.tau_m: a mask trains a part"):
             bb.wrap(net, train={key: None})
     surrogate = bb.Surrogate(bb.wrap(net))
@@ -84,6 +84,18 @@ def test_a_subgroup_is_named_with_its_whole_group():
         surrogate(duration=2 * ms, record=[part.v])
     with pytest.raises(UnknownName, match="belongs to a subgroup of 'cells'"):
         surrogate(duration=2 * ms, record=[part])
+
+
+def test_objects_of_another_network():
+    net, cells, *_ = small_network()
+    links = Synapses(cells, cells, "w : 1", name="others")
+    links.connect()
+    surrogate = bb.Surrogate(bb.wrap(net))
+    for key in (links.w, links.v_pre, links):
+        with pytest.raises(
+            UnknownName, match="The model has no group 'others'; its groups are cells, source, rec"
+        ):
+            surrogate(duration=1 * ms, record=[key])
 
 
 def test_a_timed_array_that_is_not_used():

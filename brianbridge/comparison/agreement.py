@@ -8,9 +8,9 @@ from brian2 import NetworkOperation, NeuronGroup, Synapses, prefs, second
 from brian2.core.variables import ArrayVariable
 from brian2.units.fundamentalunits import DIMENSIONLESS, get_unit
 
+from brianbridge.bridge import captured
 from brianbridge.comparison.script import in_words
 from brianbridge.generation.frozen_noise import freeze_noise, thaw_noise
-from brianbridge.model.capture import capture
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.surrogate.module import Surrogate
 
@@ -219,7 +219,7 @@ def compare(network, namespace, steps, *, lockstep=False, seed=1):
 def _surrogate(network, namespace):
     try:
         _refuse_single_precision(network)
-        return Surrogate(capture(network, namespace), dtype=torch.float64, exact=True)
+        return Surrogate(captured(network, namespace), dtype=torch.float64, exact=True)
     except Exception as error:
         # What Brian2 does not run either is the script's failure, not a limit of the bridge.
         try:

@@ -7,7 +7,7 @@ from brian2 import NeuronGroup, TimedArray
 from brian2.codegen.codeobject import create_runner_codeobj
 from brian2.codegen.permutation_analysis import OrderDependenceError
 from brian2.core.clocks import BaseClock
-from brian2.core.functions import DEFAULT_FUNCTIONS, Function
+from brian2.core.functions import Function
 from brian2.core.variables import ArrayVariable, Constant
 from brian2.groups.group import CodeRunner
 from brian2.groups.neurongroup import Resetter, Thresholder
@@ -303,7 +303,7 @@ def _statements(group, code, name, variables, template, needed=(), keywords=None
             ]
         ) from None
     except NotImplementedError as error:
-        raise Refused([_missing_function(name, code, group, error)]) from None
+        raise Refused([_missing_function(name, code, error)]) from None
     except KeyError as error:
         raise Refused(
             [Refusal(name, str(error.args[0]), "define the name before wrapping the network")]
@@ -313,18 +313,12 @@ def _statements(group, code, name, variables, template, needed=(), keywords=None
     return codeobject.code
 
 
-def _missing_function(name, code, group, error):
-    known = {**DEFAULT_FUNCTIONS, **(group.namespace or {})}
-    missing = [
-        identifier
-        for identifier in sorted(get_identifiers(code))
-        if isinstance(known.get(identifier), Function)
-        and StatementsCodeObject not in known[identifier].implementations
-    ]
-    which = ", ".join(f"'{identifier}'" for identifier in missing) or str(error)
+def _missing_function(name, code, error):
+    named = re.search(r"function '(\w+)'", str(error))  # Brian2's own words
+    which = f"the function '{named.group(1)}'" if named else str(error)
     return Refusal(
         name,
-        f"the function {which} in {code.strip()!r} has no torch implementation",
+        f"{which} in {code.strip()!r} has no torch implementation",
         "add one: @implementation('torch', lambda x: ...) above the function, with torch operations",
     )
 

@@ -124,11 +124,11 @@ class _Capture:
                 kind = type(obj).__name__
                 shown = f"'{obj.function.__name__}()', a {kind}," if hasattr(obj, "function") else f"a {kind}"
                 self.refuse(obj.name, f"{shown} is not bridged", INSTEAD.get(kind, f"use {TAKEN}"))
-        known = {group.name for group in neurons}
+        known = {obj.name for obj in self.network.objects}  # what is not bridged has been refused above
         for projection in projections:
             for end in (projection.source, projection.target):
                 whole = end.source if isinstance(end, Subgroup) else end
-                if whole.name not in known:
+                if whole.name not in known or isinstance(whole, Synapses):
                     self.refuse(
                         projection.name,
                         f"it connects to {whole.name!r} ({type(whole).__name__}), which is not among the "
@@ -269,7 +269,7 @@ class _Capture:
             found = self._look_up(group, name)
             if isinstance(found, TimedArray):
                 inputs[name] = self._timed_input(name, found)
-            elif isinstance(found, Function):
+            elif isinstance(found, Function) or hasattr(found, "_return_unit"):  # from @check_units
                 self.functions[name] = found
                 functions.append(name)
             elif isinstance(found, numbers.Number | np.number | np.bool_) or (

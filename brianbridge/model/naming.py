@@ -53,7 +53,8 @@ def variable_name(key, model):
         If the key is neither text nor an object of Brian2.
     """
     if isinstance(key, VariableView):
-        _refuse_subgroup(key.group_name, key.variable.owner, key.name, model)
+        if not key.name.endswith(("_pre", "_post")):  # these belong to other groups, and Synapses are no part
+            _refuse_part(key.group_name, key.variable.owner, key.name, model)
         group, variable = key.group_name, key.name
     elif isinstance(key, str):
         group, _, variable = key.partition(".")
@@ -61,7 +62,8 @@ def variable_name(key, model):
     elif isinstance(key, TimedArray):
         raise UnknownName(f"The TimedArray {key.name} is an input, not a variable of a group.")
     elif hasattr(key, "name") and hasattr(key, "variables"):
-        _refuse_subgroup(key.name, getattr(key, "source", None), "", model)
+        if isinstance(key, Subgroup):
+            _refuse_part(key.name, key.source, "", model)
         group, variable = key.name, ""
     else:
         raise TypeError(
@@ -151,22 +153,21 @@ def _brian_name(group, variable, model):
     found = caller_names().get(group)
     if not hasattr(found, "variables") or not hasattr(found, "name"):
         return group
-    _refuse_subgroup(found.name, getattr(found, "source", None), variable, model)
+    if isinstance(found, Subgroup):
+        _refuse_part(found.name, found.source, variable, model)
     return found.name
 
 
-def _refuse_subgroup(name, whole, variable, model):
+def _refuse_part(name, whole, variable, model):
     """A subgroup has a name of its own, which no model knows: parts are chosen by a mask."""
     names = {group.name for group in model.groups}
-    if name in names or not isinstance(getattr(whole, "name", None), str) or whole.name not in names:
+    if name in names or whole is None or whole.name not in names:
         return
-    if isinstance(whole, Subgroup) or hasattr(model[whole.name], "n"):
-        part = f"{name}.{variable}" if variable else name
-        better = f"{whole.name}.{variable}" if variable else whole.name
-        raise UnknownName(
-            f"{part} belongs to a subgroup of {whole.name!r}. Name the whole group, {better}: a mask trains "
-            "a part of it (mask=array of bool), and an index picks a part of a record."
-        )
+    part, better = (f"{group}.{variable}".strip(".") for group in (name, whole.name))
+    raise UnknownName(
+        f"{part} belongs to a subgroup of {whole.name!r}. Name the whole group, {better}: a mask trains a "
+        "part of it (mask=array of bool), and an index picks a part of a record."
+    )
 
 
 def _variables(model):
