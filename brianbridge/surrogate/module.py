@@ -95,6 +95,7 @@ class Surrogate(nn.Module):
         self.parameter = nn.ModuleList(Parameter(t, model) for t in model.trainable)
         self._compiled = {}
         self._constants = {}
+        self.register_buffer("_place", torch.empty(0), persistent=False)  # says where the module is
         self.to(device)
 
     @property
@@ -104,8 +105,8 @@ class Surrogate(nn.Module):
 
     @property
     def device(self):
-        parameters = next(iter(self.parameters()), None)
-        return torch.device("cpu") if parameters is None else parameters.device
+        """Where the simulation runs."""
+        return self._place.device
 
     # -- values ---------------------------------------------------------------------------------------
 
@@ -379,11 +380,12 @@ class Surrogate(nn.Module):
 
     def _constant(self, array, wide=False):
         """Value of an array of the model as a tensor; kept, since index arrays are large."""
-        if (array.key, wide) not in self._constants:
+        kept = array.key, wide, self.device
+        if kept not in self._constants:
             dtype = torch.float64 if wide and array.kind == "float" else self._type(array)
             value = torch.as_tensor(np.array(array.value)).to(self.device, dtype)
-            self._constants[array.key, wide] = value
-        return self._constants[array.key, wide]
+            self._constants[kept] = value
+        return self._constants[kept]
 
     def _type(self, array):
         if array.role == "index":
@@ -396,7 +398,8 @@ class Surrogate(nn.Module):
 
     def _route(self, key):
         """Delays of a pathway's synapses, or the order in which Brian2's queue delivers their events."""
-        if key not in self._constants:
+        kept = key, self.device
+        if kept not in self._constants:
             what, name = key.split(" ", 1)
             block = next(block for block in self.program.blocks if block.name == name)
             sources = np.asarray(self.program.arrays[block.sources].value)
@@ -408,8 +411,8 @@ class Surrogate(nn.Module):
                 value = None
             else:
                 value = torch.as_tensor(order, device=self.device)
-            self._constants[key] = value
-        return self._constants[key]
+            self._constants[kept] = value
+        return self._constants[kept]
 
     def _noise(self, compiled, run, given):
         """Random numbers for every step, drawn once so that segments can be recomputed."""
