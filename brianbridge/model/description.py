@@ -73,20 +73,19 @@ class TimedInput:
         _freeze(self)
 
 
-@dataclass(frozen=True, eq=False)
-class Neurons:
-    """A `NeuronGroup`.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Group:
+    """What `Neurons` and `Projection` have in common.
 
     Attributes
     ----------
-    events, codes : dict of str to str
-        Condition and code of each event; the threshold and reset are those of ``'spike'``.
-    refractory : bool, float or str
-        False, a time in seconds, or the user's expression.
+    name, equations : str
     method : str or tuple of str
         State updater, or Brian2's list of candidates.
-    schedule : dict of str to (str, int)
-        ``(when, order)`` of each contained object, by its role (see `brianbridge.model.roles`).
+    dt : float
+        Time step in seconds.
+    schedule : dict of str to (str, int, bool)
+        Slot, order and activity of each contained object, by its role (see `brianbridge.model.roles`).
     values : dict of str to ndarray
         Parameters and initial states in SI units.
     constants, inputs : dict
@@ -98,11 +97,7 @@ class Neurons:
     """
 
     name: str
-    n: int
     equations: str
-    events: Mapping
-    codes: Mapping
-    refractory: bool | float | str
     method: str | tuple
     method_options: Mapping | None
     dt: float
@@ -117,12 +112,32 @@ class Neurons:
     def __post_init__(self):
         _freeze(self)
 
-    def __repr__(self):
-        return f"<Neurons {self.name!r}: {self.n} neurons>"
-
     def subexpressions(self):
         """Names of the variables that are computed from others."""
         return subexpression_names(self.equations)
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Neurons(Group):
+    """A `NeuronGroup`.
+
+    Attributes
+    ----------
+    n : int
+        Number of neurons.
+    events, codes : dict of str to str
+        Condition and code of each event; the threshold and reset are those of ``'spike'``.
+    refractory : bool, float or str
+        False, a time in seconds, or the user's expression.
+    """
+
+    n: int
+    events: Mapping
+    codes: Mapping
+    refractory: bool | float | str
+
+    def __repr__(self):
+        return f"<Neurons {self.name!r}: {self.n} neurons>"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,41 +160,24 @@ class Pathway:
         _freeze(self)
 
 
-@dataclass(frozen=True, eq=False)
-class Projection:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Projection(Group):
     """A `Synapses` object with explicit pairs ``(i, j)``.
 
     Attributes
     ----------
     source, target : (str, int, int) or (str, None, None)
         Group name with the first and last-plus-one index of a subgroup.
+    pathways : tuple of Pathway
+    i, j : ndarray of int, shape (synapses,)
     """
 
-    name: str
     source: tuple
     target: tuple
-    equations: str
     pathways: tuple
     i: np.ndarray
     j: np.ndarray
     multisynaptic_index: str | None
-    method: str | tuple
-    method_options: Mapping | None
-    dt: float
-    order: int
-    schedule: Mapping
-    values: Mapping
-    constants: Mapping = field(default_factory=dict)
-    inputs: Mapping = field(default_factory=dict)
-    functions: tuple = ()
-    initial: Mapping = field(default_factory=dict)
-
-    def __post_init__(self):
-        _freeze(self)
-
-    def subexpressions(self):
-        """Names of the variables that are computed from others."""
-        return subexpression_names(self.equations)
 
     def __repr__(self):
         return f"<Projection {self.name!r}: {self.source[0]} to {self.target[0]}, {self.n} synapses>"

@@ -13,17 +13,26 @@ from collections.abc import Mapping
 import numpy as np
 from brian2.units.fundamentalunits import Dimension, Quantity, get_or_create_dimension
 
-from brianbridge.model import constraints, description
-from brianbridge.model.constraints import Constraint, Trainable
+from brianbridge.model.constraints import Bounds, Constraint, Dale, Free, Positive, Trainable
 from brianbridge.model.description import Constant, Model, Neurons, Pathway, Projection, TimedInput
 
 __all__ = ["StorageError", "model_from_parts", "model_hash", "model_to_parts"]
 
 KNOWN = {
     cls.__name__: cls
-    for module in (description, constraints)
-    for cls in vars(module).values()
-    if isinstance(cls, type) and dataclasses.is_dataclass(cls)
+    for cls in (
+        Model,
+        Neurons,
+        Projection,
+        Pathway,
+        TimedInput,
+        Constant,
+        Trainable,
+        Bounds,
+        Dale,
+        Free,
+        Positive,
+    )
 }
 #: Fields whose names do not appear in the names of arrays.
 UNNAMED = ("groups", "inputs", "trainable", "pathways", "values", "constraint")

@@ -263,6 +263,8 @@ class Expressions:
         if operator == "Div" and not right.number and self.block.kind == "update":
             self.renderer.divisors.append(right.text)
         text = f"({left.text} {SYMBOLS[operator]} {right.text})"
+        if operator == "Div" and left.number and not right.number:
+            text = f"ops.quotient({left.text}, {right.text})"
         integers = integers and operator != "Div"
         code = self.combine(text, "integer" if integers else "float", left, right)
         if operator in ("Add", "Sub"):

@@ -198,6 +198,9 @@ class Operations:
         return x.to(self.dtype)
 
     def quotient(self, a, b):
+        """Division, correctly rounded: torch divides a Python number by way of the reciprocal."""
+        if torch.is_tensor(b) and not torch.is_tensor(a):
+            a = torch.full((), a, dtype=b.dtype, device=b.device)
         return a / b
 
     def guarded(self, function, *arguments):

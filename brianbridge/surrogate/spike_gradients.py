@@ -85,7 +85,7 @@ class Triangle(SpikeGradient):
 
 
 class FastSigmoid(SpikeGradient):
-    """1/(1 + |x|/width)**2 (Zenke & Ganguli 2018); `width` is the distance at which a quarter is left."""
+    """``1/(1 + |x|/width)**2`` (Zenke & Ganguli 2018); `width` is the distance at which a quarter is left."""
 
     unit_height = 0.5
 
