@@ -268,3 +268,23 @@ def test_trials_have_the_time_step_of_the_inputs():
             inputs={stim: "stimulus"},
             learning_rates={},
         )
+
+
+def test_an_interrupt_keeps_the_updates_so_far(monkeypatch):
+    module, _, _ = surrogate()
+    score, calls = Hold.score, []
+
+    def interrupted(task, output, trials):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return score(task, output, trials)
+
+    monkeypatch.setattr(Hold, "score", interrupted)
+    trained = fit(module, updates=50)
+    assert {len(column) for column in trained.history.values()} == {2}
+    assert trained.manifest["training"]["updates"] == 2
+    monkeypatch.undo()
+    again, _, _ = surrogate()
+    two = fit(again, updates=2)
+    assert all(np.array_equal(trained.values[name], two.values[name]) for name in two.values)

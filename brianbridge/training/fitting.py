@@ -103,19 +103,27 @@ def fit(
         loss=getattr(loss, "__name__", str(loss)),
         clip=clip,
         seed=seed,
+        stop=stop or {},
+    )
+    return _result(session, history, settings)
+
+
+def _result(session, history, settings):
+    """The trained network with the record of its training."""
+    surrogate, trained_for = session.surrogate, session.validation
+    settings |= dict(
         spike_gradient={name: repr(g) for name, g in surrogate.spike_gradients.items()},
         reset_gradient=surrogate.ops.reset_gradient,
         dt=float(surrogate.dt),
         dtype=str(surrogate.ops.dtype),
-        stop=stop or {},
-        trained_on={task.name: dict(task.arguments)},
+        trained_on={session.task.name: dict(session.task.arguments)},
     )
     return Trained(
         model=surrogate.trained_model(),
-        task=session.validation.name,
-        arguments=dict(session.validation.arguments),
-        inputs=wiring,
-        output=output,
+        task=trained_for.name,
+        arguments=dict(trained_for.arguments),
+        inputs=session.wiring,
+        output=session.output,
         history=history,
         manifest={
             "training": settings,
@@ -225,34 +233,46 @@ class _Session:
 
 
 def _train(session, optimizer, updates, clip, stop, progress):
-    """The training loop; returns loss and accuracy of every update."""
-    surrogate = session.surrogate
+    """The training loop; returns loss and accuracy of every update. An interrupt ends it early."""
     history = {"loss": [], "accuracy": [], "validated": [], "seconds": []}
-    silent = set(surrogate.named_values())
+    silent = set(session.surrogate.named_values())
     started = time.perf_counter()
     with tqdm(total=updates, desc="training", unit="update", disable=not progress) as bar:
         for update in range(1, updates + 1):
-            trials, output = session.simulate(session.task, session.batch)
-            loss = session.losses(trials, output)
-            optimizer.zero_grad()
-            loss.backward()
-            _check_gradients(surrogate, loss, update)
-            silent = _warn_of_silence(surrogate, silent, update)
-            if clip is not None:
-                torch.nn.utils.clip_grad_norm_(surrogate.parameters(), clip)
-            optimizer.step()
-            surrogate.project()
-            history["loss"].append(float(loss.detach()))
-            history["accuracy"].append(session.score(session.task, trials, output))
-            history["seconds"].append(time.perf_counter() - started)
-            running = float(np.mean(history["loss"][-10:]))
-            validated = session.accuracy(stop.trials) if stop.check_now(update, running) else None
-            history["validated"].append(validated)
+            try:
+                loss, accuracy = _update(session, optimizer, clip, update)
+                running = float(np.mean([*history["loss"][-9:], loss]))
+                validated = session.accuracy(stop.trials) if stop.check_now(update, running) else None
+            except KeyboardInterrupt:
+                bar.write(f"Interrupted: the network is kept as it was after {update - 1} updates.")
+                break
+            silent = _warn_of_silence(session.surrogate, silent, update)
+            row = dict(
+                loss=loss, accuracy=accuracy, validated=validated, seconds=time.perf_counter() - started
+            )
+            for name, value in row.items():
+                history[name].append(value)
             bar.set_postfix(loss=f"{running:.2f}", accuracy=f"{np.mean(history['accuracy'][-10:]):.0%}")
             bar.update()
             if stop.reached(validated, running):
                 break
     return history
+
+
+def _update(session, optimizer, clip, update):
+    """One update of the parameters; returns loss and accuracy of its trials."""
+    surrogate = session.surrogate
+    trials, output = session.simulate(session.task, session.batch)
+    loss = session.losses(trials, output)
+    optimizer.zero_grad()
+    loss.backward()
+    _check_gradients(surrogate, loss, update)
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(surrogate.parameters(), clip)
+    accuracy = session.score(session.task, trials, output)
+    optimizer.step()
+    surrogate.project()
+    return float(loss.detach()), accuracy
 
 
 def _parameter_groups(surrogate, learning_rate, learning_rates):

@@ -123,7 +123,7 @@ def test_explicit_methods_on_a_nonlinear_model(method):
         method=method,
     )
     cells.v, cells.u, cells.gain = "rand()", "rand()", "rand() + 1"
-    result = agree(Network(cells), 500)
+    result = agree(Network(cells))
     assert result.total_spikes > 0
 
 
@@ -138,7 +138,7 @@ def test_stochastic_methods_with_additive_noise(method):
         reset="v = 0*mV",
         method=method,
     )
-    result = agree(Network(cells), 500)
+    result = agree(Network(cells))
     assert result.total_spikes > 0
     assert len(result.records.noise) == 2
 
@@ -155,7 +155,7 @@ def test_stochastic_methods_with_multiplicative_noise(method):
         method=method,
     )
     cells.x = "rand()"
-    result = agree(Network(cells), 500)
+    result = agree(Network(cells))
     assert result.total_spikes > 0
 
 
@@ -180,7 +180,7 @@ def test_exact_methods(method):
 
 def test_method_chosen_from_brian2s_list():
     cells = NeuronGroup(3, "dv/dt = (1.5 - v)/(10*ms) : 1", threshold="v > 1", reset="v = 0")
-    assert agree(Network(cells), 500).total_spikes > 0
+    assert agree(Network(cells)).total_spikes > 0
 
 
 def test_noise_in_reset_and_threshold():
