@@ -390,3 +390,8 @@ def test_li2020_is_alive():
     assert 3.5 < rates[~inhibitory].mean() < 8
     assert 3 < rates[inhibitory].mean() < 10
     assert rates.max() < 60
+
+
+def test_a_trained_network_is_not_a_model_file():
+    with pytest.raises(ModelFileError, match=r"Trained\.load"):
+        bb.load("network.safetensors")

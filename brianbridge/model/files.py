@@ -80,6 +80,8 @@ def _path(name):
         if not path.is_file():
             raise ModelFileError(f"There is no model file {path}.")
         return path
+    if path.suffix == ".safetensors":
+        raise ModelFileError(f"{path} is a trained network; read it with bb.Trained.load().")
     path = equations_folder() / f"{name}.toml"
     if not path.is_file() or path.stem not in model_names():
         close = difflib.get_close_matches(str(name), model_names(), n=1)

@@ -86,13 +86,13 @@ def simulate(
     before = prefs.codegen.target
     prefs.codegen.target = target or before
     try:
-        with _Session(trained, model, trials, live or rebuild(model), noise, random_seed) as session:
-            return session.run(progress)
+        with _Runner(trained, model, trials, live or rebuild(model), noise, random_seed) as runner:
+            return runner.run(progress)
     finally:
         prefs.codegen.target = before
 
 
-class _Session:
+class _Runner:
     """One rebuilt network that runs all trials."""
 
     def __init__(self, trained, model, trials, live, noise, random_seed):

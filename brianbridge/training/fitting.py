@@ -94,8 +94,8 @@ def fit(
     wiring = {input_name(key, surrogate.model): source for key, source in inputs.items()}
     output = ".".join(variable_name(output, surrogate.model))
     optimizer = torch.optim.Adam(_parameter_groups(surrogate, learning_rate, learning_rates or {}))
-    session = _Session(surrogate, task, validation or task, wiring, output, seed, batch, loss)
-    history = _train(session, optimizer, updates, clip, _stop(stop or {}), progress)
+    training = _Training(surrogate, task, validation or task, wiring, output, seed, batch, loss)
+    history = _train(training, optimizer, updates, clip, _stop(stop or {}), progress)
     settings = dict(
         updates=len(history["loss"]),
         batch=batch,
@@ -105,25 +105,25 @@ def fit(
         seed=seed,
         stop=stop or {},
     )
-    return _result(session, history, settings)
+    return _result(training, history, settings)
 
 
-def _result(session, history, settings):
+def _result(training, history, settings):
     """The trained network with the record of its training."""
-    surrogate, trained_for = session.surrogate, session.validation
+    surrogate, trained_for = training.surrogate, training.validation
     settings |= dict(
         spike_gradient={name: repr(g) for name, g in surrogate.spike_gradients.items()},
         reset_gradient=surrogate.ops.reset_gradient,
         dt=float(surrogate.dt),
         dtype=str(surrogate.ops.dtype),
-        trained_on={session.task.name: dict(session.task.arguments)},
+        trained_on={training.task.name: dict(training.task.arguments)},
     )
     return Trained(
         model=surrogate.trained_model(),
         task=trained_for.name,
         arguments=dict(trained_for.arguments),
-        inputs=session.wiring,
-        output=session.output,
+        inputs=training.wiring,
+        output=training.output,
         history=history,
         manifest={
             "training": settings,
@@ -161,7 +161,7 @@ def _stop(given):
 
 
 @dataclass
-class _Session:
+class _Training:
     """Draws trials and simulates them."""
 
     surrogate: object
@@ -232,21 +232,21 @@ class _Session:
         return float(np.mean(task.score(output.detach().cpu().numpy().astype(float), trials)))
 
 
-def _train(session, optimizer, updates, clip, stop, progress):
+def _train(training, optimizer, updates, clip, stop, progress):
     """The training loop; returns loss and accuracy of every update. An interrupt ends it early."""
     history = {"loss": [], "accuracy": [], "validated": [], "seconds": []}
-    silent = set(session.surrogate.named_values())
+    silent = set(training.surrogate.named_values())
     started = time.perf_counter()
     with tqdm(total=updates, desc="training", unit="update", disable=not progress) as bar:
         for update in range(1, updates + 1):
             try:
-                loss, accuracy = _update(session, optimizer, clip, update)
+                loss, accuracy = _update(training, optimizer, clip, update)
                 running = float(np.mean([*history["loss"][-9:], loss]))
-                validated = session.accuracy(stop.trials) if stop.check_now(update, running) else None
+                validated = training.accuracy(stop.trials) if stop.check_now(update, running) else None
             except KeyboardInterrupt:
                 bar.write(f"Interrupted: the network is kept as it was after {update - 1} updates.")
                 break
-            silent = _warn_of_silence(session.surrogate, silent, update)
+            silent = _warn_of_silence(training.surrogate, silent, update)
             row = dict(
                 loss=loss, accuracy=accuracy, validated=validated, seconds=time.perf_counter() - started
             )
@@ -259,17 +259,17 @@ def _train(session, optimizer, updates, clip, stop, progress):
     return history
 
 
-def _update(session, optimizer, clip, update):
+def _update(training, optimizer, clip, update):
     """One update of the parameters; returns loss and accuracy of its trials."""
-    surrogate = session.surrogate
-    trials, output = session.simulate(session.task, session.batch)
-    loss = session.losses(trials, output)
+    surrogate = training.surrogate
+    trials, output = training.simulate(training.task, training.batch)
+    loss = training.losses(trials, output)
     optimizer.zero_grad()
     loss.backward()
     _check_gradients(surrogate, loss, update)
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(surrogate.parameters(), clip)
-    accuracy = session.score(session.task, trials, output)
+    accuracy = training.score(training.task, trials, output)
     optimizer.step()
     surrogate.project()
     return float(loss.detach()), accuracy

@@ -2,7 +2,7 @@
 The figures of a report, in one style.
 
 Each function takes plain numpy arrays and returns a `matplotlib.figure.Figure`. None touches pyplot, so
-a figure leaves no trace in the user's session. Times are in ms, rates in Hz.
+a figure leaves no trace in the user's own plotting. Times are in ms, rates in Hz.
 """
 
 from .parameters import parameter_distributions
