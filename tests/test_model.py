@@ -192,6 +192,16 @@ def test_text_that_is_no_model():
             model_from_parts(text, {})
 
 
+@pytest.mark.parametrize("word", ['"thresholds"', '"cells"'])
+def test_names_in_a_file_are_one_word(model, word):
+    """Slots and names end up in generated code; a line break in one must not begin a line of its own."""
+    text, arrays = model_to_parts(model)
+    assert word in text
+    hostile = text.replace(word, word[:-1] + '\\nimport os"')
+    with pytest.raises(StorageError):
+        model_from_parts(hostile, arrays)
+
+
 def test_values_are_checked(model):
     with pytest.raises(ValueError, match=r"cells.v has shape \(6,\), but values of shape \(5,\)"):
         model.with_values({("cells", "v"): np.zeros(5)})

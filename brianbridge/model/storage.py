@@ -200,7 +200,8 @@ def _check_model(model):
     names = {group.name: group for group in model.groups}
     if len(names) < len(model.groups):
         raise StorageError("Two groups of the model have the same name.")
-    _demand(all(isinstance(slot, str) for slot in model.schedule), "model", "its schedule is not of words")
+    words = all(isinstance(slot, str) and slot.isidentifier() for slot in model.schedule)
+    _demand(words, "model", "its schedule is not of words")
     for timed in model.inputs:
         _check_types(timed)
         _check_array(timed.name, timed.values, ndims=(1, 2))
@@ -234,6 +235,7 @@ def _check_types(instance):
 
 def _check_group(group, model):
     _check_types(group)
+    _demand(group.name.isidentifier(), "model", f"{group.name!r:.60} is not a name")
     _demand(0 <= group.n <= LARGEST_GROUP, group.name, f"{group.n} is not a possible number of elements")
     _demand(0 < group.dt < np.inf, group.name, f"dt = {group.dt} s is not a time step")
     for variable, value in group.values.items():
@@ -241,7 +243,8 @@ def _check_group(group, model):
     for name in group.inputs.values():
         model.input(name)
     for when, order, active in group.schedule.values():
-        known = isinstance(when, str) and isinstance(order, int) and isinstance(active, bool)
+        known = isinstance(when, str) and when.isidentifier()
+        known = known and isinstance(order, int) and isinstance(active, bool)
         _demand(known, group.name, "its schedule is not one of slots and orders")
     for constant in group.constants.values():
         _check_types(constant)

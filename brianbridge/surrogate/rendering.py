@@ -129,7 +129,8 @@ class _Renderer:
     # -- blocks ---------------------------------------------------------------------------------------
 
     def _block(self, number, block):
-        self.step.append(f"# {block.name} ({block.slot}, order {block.order})")
+        heading = f"# {block.name} ({block.slot}, order {block.order})"
+        self.step.append(" ".join(heading.split()))  # one line, whatever a file calls its slots
         first, every = len(self.step), self.program.every(block.dt)
         getattr(self, f"_{block.kind}")(block, Expressions(self, block, number))
         if every > 1:
