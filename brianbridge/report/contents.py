@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .atomic_files import write_together
+from brianbridge.atomic_files import write_together
+
 from .page import render_page
 from .plain_json import json_text, plain
 

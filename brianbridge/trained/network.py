@@ -1,8 +1,6 @@
 """`Trained`: a trained network in one file, readable without torch."""
 
 import json
-import os
-import secrets
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from brian2.units.fundamentalunits import Quantity
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
+from brianbridge.atomic_files import write_together
 from brianbridge.model.description import Model
 from brianbridge.model.storage import StorageError, model_from_parts, model_to_parts
 from brianbridge.trained.writing import assignments, trial_assignments
@@ -144,7 +143,7 @@ class Trained:
         metadata |= {name: getattr(self, name) for name in TYPES}
         tensors = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
         content = to_safetensors(tensors, {"brianbridge": json.dumps(metadata, sort_keys=True)})
-        _write_atomically(path, content)
+        write_together({path: content})
         return path
 
     @classmethod
@@ -206,17 +205,3 @@ def _parts(path):
         raise TrainedFileError(f"{path} is a safetensors file, but not one of brianbridge.") from None
     except (SafetensorError, ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise TrainedFileError(f"{path} is not a trained network of brianbridge: {error}") from None
-
-
-def _write_atomically(path, content):
-    """First under another name in the same folder, then renamed: nobody ever sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with open(partial, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
