@@ -50,7 +50,7 @@ def carry_out(arguments):
 
 
 def _model(model):
-    from brianbridge.model.description import Neurons
+    from brianbridge.model.groups import Neurons
 
     return {
         "source": model.source,

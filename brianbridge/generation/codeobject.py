@@ -42,6 +42,7 @@ class _Template:
         "stateupdate": ({"_idx"}, True),
         "threshold": ({"_idx"}, False),
         "summed_variable": ({"_idx"}, False),
+        "spikegenerator": (set(), False),
         "reset": (set(), False),
         "synapses": (set(), False),
     }

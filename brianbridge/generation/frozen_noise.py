@@ -1,53 +1,38 @@
 """Frozen noise: a Brian2 network replays given random numbers instead of drawing its own.
 
-Every ``randn()`` and ``rand()`` in the code of a neuron group becomes a call ``name(t, i)`` of a `TimedArray`
-that holds the numbers, one row for each time step. It is only text and a `TimedArray`, and therefore works on
-every target and device of Brian2.
+Every ``randn()`` and ``rand()`` in a network's code becomes a call ``name(t, i)`` of a `TimedArray` that
+holds the numbers, one row for each time step. It is only text and a `TimedArray`, and therefore works on
+every target and device of Brian2; ``poisson(x)`` alone needs the numpy target.
 """
 
-import re
-
 import numpy as np
-from brian2 import Network, NeuronGroup, Subgroup, Synapses, TimedArray
+from brian2 import Group, Network, PoissonInput, Subgroup, TimedArray
 
-from brianbridge.generation.random_numbers import draw_key, number_draws, runner_name
-from brianbridge.model.refusals import Refusal, Refused
+from brianbridge.generation.random_numbers import Draw, draw_key, number_draws, runner_name
 from brianbridge.model.roles import contained_objects
 
 __all__ = ["freeze_noise", "thaw_noise"]
-
-DRAWN = re.compile(r"\b(xi|xi_\w+|randn?\(\s*\))(?!\w)")
 
 
 def freeze_noise(objects, noise, trial=0):
     """Let a network replay given random numbers.
 
-    A second call replaces the first. Steps beyond the end of the numbers repeat the last row, as every
-    `TimedArray` does: give as many rows as steps are run.
+    A second call replaces the first. The first row is for the next step. Steps beyond the end of the numbers
+    repeat the last row, as every `TimedArray` does: give as many rows as steps are run.
 
     Parameters
     ----------
-    objects : Network, NeuronGroup, Synapses or sequence of them
+    objects : Network, Group or sequence of groups
     noise : dict of str to array, shape (steps, n) or (steps, batch, n)
         As in `Records.noise`: the keys are ``'RUNNER/number'``, the name of the runner (for example
         ``'cells_stateupdater'``) and the place of the call in its code.
     trial : int
         Which trial of a batch is replayed.
-
-    Raises
-    ------
-    Refused
-        If there are random numbers in the code of a `Synapses`.
     """
-    groups = _groups(objects)
-    refusals = [refusal for group in groups for refusal in _refusals(group)]
-    if refusals:
-        raise Refused(refusals)
     values = {key: _of_one_trial(key, array, trial) for key, array in noise.items()}
-    for group in groups:
-        for runner in contained_objects(group).values():
-            if isinstance(group, NeuronGroup):
-                runner.update_abstract_code = _Frozen(runner, values)
+    for runner in _runners(objects):
+        time = objects.t_ if isinstance(objects, Network) else runner.clock.t_
+        runner.update_abstract_code = _Frozen(runner, values, time)
 
 
 def thaw_noise(objects):
@@ -55,61 +40,72 @@ def thaw_noise(objects):
 
     Parameters
     ----------
-    objects : Network, NeuronGroup, Synapses or sequence of them
+    objects : Network, Group or sequence of groups
     """
-    for group in _groups(objects):
-        for runner in contained_objects(group).values():
-            frozen = vars(runner).get("update_abstract_code")
-            if isinstance(frozen, _Frozen):
-                runner.abstract_code = frozen.text
-                del runner.update_abstract_code
+    for runner in _runners(objects):
+        frozen = vars(runner).get("update_abstract_code")
+        if isinstance(frozen, _Frozen):
+            runner.abstract_code = frozen.text
+            del runner.update_abstract_code
 
 
 class _Frozen:
     """Takes the place of ``runner.update_abstract_code``."""
 
-    def __init__(self, runner, noise):
+    def __init__(self, runner, noise, time):
         self.runner, self.noise = runner, noise
+        self.start = float(runner.clock._calc_timestep(time) * runner.clock.dt_)
         frozen = vars(runner).get("update_abstract_code")
         # runners without a method of their own keep their text from one run to the next
         self.text = frozen.text if isinstance(frozen, _Frozen) else runner.abstract_code
 
     def __call__(self, run_namespace):
-        runner = self.runner
+        runner, group = self.runner, self.runner.group
         runner.abstract_code = self.text
         type(runner).update_abstract_code(runner, run_namespace)
-        runner.abstract_code, draws = number_draws(runner.abstract_code, runner_name(runner))
-        for name, draw in draws.items():
-            runner.group.namespace[name] = self._timed_array(draw)
+        external = {**run_namespace, **group.namespace, **(getattr(runner, "variables", None) or {})}
+        code, names = number_draws(runner.abstract_code, runner_name(runner), group, external)
+        if names and runner.clock.dt_ < group.clock.dt_:  # whose time is the t of the code
+            raise ValueError(
+                f"{runner.name} draws random numbers every {runner.clock.dt}, more often than {group.name} "
+                f"has time steps (of {group.clock.dt}): they cannot be replayed."
+            )
+        for name, function in names.items():
+            group.namespace[name] = function
+            if isinstance(function, Draw):
+                group.namespace[name] = self._timed_array(function)
+                code = code.replace(
+                    f"{name}(t", f"{name}(t - {self.start!r}*second" if self.start else f"{name}(t"
+                )
+        runner.abstract_code = code
 
     def _timed_array(self, draw):
         key = draw_key(self.runner, draw.number)
-        n = len(self.runner.group)
+        n = 1 if draw.shared else len(self.runner.group)
         if key not in self.noise:
             known = ", ".join(self.noise) or "none"
             raise ValueError(
                 f"{self.runner.name}: the numbers of its {draw.function}() are to be frozen, but {key!r} "
                 f"is not among those given ({known})."
             )
-        if self.noise[key].shape[1] != n:
-            raise ValueError(
-                f"The noise {key!r} is for {self.noise[key].shape[1]} neurons, but there are {n}."
-            )
-        return TimedArray(self.noise[key], dt=self.runner.clock.dt)
+        values = self.noise[key]
+        if values.shape[1] != n:
+            raise ValueError(f"The noise {key!r} is for {values.shape[1]} elements, but there are {n}.")
+        return TimedArray(values[:, 0] if draw.shared else values, dt=self.runner.clock.dt)
 
 
-def _groups(objects):
+def _runners(objects):
+    """Everything in a network, or in groups, whose code may draw random numbers."""
     if isinstance(objects, Network):
         objects = objects.objects
     elif not isinstance(objects, list | tuple | set):
         objects = [objects]
-    found = []
+    found = {}
     for obj in objects:
-        if isinstance(obj, Subgroup):
-            obj = obj.source
-        if isinstance(obj, NeuronGroup | Synapses) and obj not in found:
-            found.append(obj)
-    return found
+        obj = obj.source if isinstance(obj, Subgroup) else obj
+        runners = [obj] if isinstance(obj, PoissonInput) else contained_objects(obj).values()
+        found |= {id(runner): runner for runner in runners if isinstance(obj, Group | PoissonInput)}
+    return found.values()
 
 
 def _of_one_trial(key, array, trial):
@@ -121,19 +117,3 @@ def _of_one_trial(key, array, trial):
             f"The noise {key!r} has the shape {array.shape}; (steps, n) or (steps, batch, n) is needed."
         )
     return array
-
-
-def _refusals(group):
-    if isinstance(group, NeuronGroup):
-        return []
-    equations = [f"{eq.varname} = {eq.expr.code}" for eq in group.equations.values() if eq.expr is not None]
-    codes = [getattr(group, name).code for name in group._synaptic_updaters]
-    return [
-        Refusal(
-            group.name,
-            f"the random numbers in {text.strip()!r} cannot be frozen",
-            "draw them in one of the neuron groups that it connects",
-        )
-        for text in equations + codes
-        if DRAWN.search(text)
-    ]

@@ -5,11 +5,11 @@ every object of the schedule, in order, the optimised statements together with t
 them. The back ends of the surrogate render it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Array", "Block", "Line", "Name", "Program"]
+__all__ = ["Array", "Block", "Line", "Name", "Program", "SpikeTable"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Name:
     index : str or None
         Key of the array through which an array is read (``x_pre``), None for the block's own elements.
     value : float, int or bool
-        Of a constant; the number of a random draw.
+        Of a constant; the number of a random draw; the time step of the clock whose time it is.
     dimensions : Dimension or None
         Physical dimensions, where they are known.
     """
@@ -64,6 +64,27 @@ class Name:
     index: str | None = None
     value: object = None
     dimensions: object = None
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class SpikeTable:
+    """When the neurons of a `SpikeGeneratorGroup` spike.
+
+    Attributes
+    ----------
+    steps, indices : ndarray of int, shape (spikes,)
+        In steps of the group's own clock.
+    period : int
+        Number of steps after which the spikes come again; 0 if they do not.
+    n : int
+        Number of neurons.
+    """
+
+    steps: np.ndarray
+    indices: np.ndarray
+    period: int
+    n: int
 
 
 @dataclass(frozen=True)
@@ -96,17 +117,22 @@ class Block:
     Attributes
     ----------
     kind : str
-        ``'update'``, ``'threshold'``, ``'reset'``, ``'pathway'``, ``'summed'`` or ``'record'``.
+        ``'update'``, ``'threshold'``, ``'generator'``, ``'reset'``, ``'pathway'``, ``'summed'`` or
+        ``'record'``.
     group : str
         The group whose elements the block runs over.
     size : int
         Number of these elements.
+    dt, group_dt : float
+        Time steps in seconds, of the object itself and of its group.
     event : str
         ``group.event`` that triggers it or that it detects.
     gates : dict of str to str
         Variables that are written only where a boolean variable is true (``unless refractory``).
     frozen : frozenset of str
         Local names that are used only where their gate is true: there ``int(not_refractory)`` is 1.
+    under_way : ndarray of int, shape (events, 2)
+        Of a pathway: events sent before the start, as (steps from the start, synapse).
     decays : frozenset of str
         Event-driven variables, brought up to date by a line ``x = _x`` before the user's own code.
     text : str
@@ -120,6 +146,7 @@ class Block:
     slot: str
     order: int
     dt: float
+    group_dt: float
     lines: tuple
     names: dict
     gates: dict
@@ -128,6 +155,7 @@ class Block:
     frozen: frozenset = frozenset()
     decays: frozenset = frozenset()
     delays: np.ndarray | None = None
+    under_way: np.ndarray | None = None
     sources: str = ""
     target: str = ""
     target_index: str = ""
@@ -147,7 +175,13 @@ class Program:
     events : dict of str to int
         ``group.event`` and the size of the group.
     dt : float
-        The smallest time step in seconds.
+        The longest time step, in seconds, of which all time steps in the network are multiples.
+    start : int
+        Number of these steps from t = 0 to where the network starts.
+    spike_tables : dict of str to SpikeTable
+        By the event that they make.
+    samplers : dict of str to callable
+        Random functions of the user, by the key of the draw: number of elements to ndarray.
     """
 
     blocks: tuple
@@ -155,6 +189,9 @@ class Program:
     inputs: dict
     events: dict
     dt: float
+    start: int = 0
+    spike_tables: dict = field(default_factory=dict)
+    samplers: dict = field(default_factory=dict)
 
     def every(self, dt):
         """Number of the program's steps in one step of a clock."""
@@ -162,4 +199,5 @@ class Program:
 
     def event_dt(self, event):
         """Time step of the group that an event belongs to."""
-        return next((b.dt for b in self.blocks if b.kind == "threshold" and b.event == event), self.dt)
+        makers = ("threshold", "generator")
+        return next((b.dt for b in self.blocks if b.kind in makers and b.event == event), self.dt)

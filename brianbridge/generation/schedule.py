@@ -1,9 +1,11 @@
 """Walk a network in Brian2's schedule order and collect its `Program`."""
 
+import math
 import re
+from fractions import Fraction
 
 import numpy as np
-from brian2 import NeuronGroup, TimedArray
+from brian2 import Clock, SpikeGeneratorGroup, Synapses, TimedArray, second
 from brian2.codegen.codeobject import create_runner_codeobj
 from brian2.codegen.permutation_analysis import OrderDependenceError
 from brian2.core.clocks import BaseClock
@@ -18,10 +20,11 @@ from brian2.units.fundamentalunits import DimensionMismatchError
 from brian2.utils.stringtools import get_identifiers
 
 from brianbridge.generation.codeobject import StatementsCodeObject
-from brianbridge.generation.program import Array, Block, Line, Name, Program
+from brianbridge.generation.program import Array, Block, Line, Name, Program, SpikeTable
 from brianbridge.generation.random_numbers import Draw, number_draws, runner_name
 from brianbridge.model.rebuild import rebuild
 from brianbridge.model.refusals import Refusal, Refused
+from brianbridge.model.spike_queue import under_way
 
 __all__ = ["program_of", "record_block", "refusals_of_code"]
 
@@ -58,8 +61,9 @@ def program_of(model, live):
             else:
                 if block is not None:
                     blocks.append(block)
-    dt = min(group.clock.dt_ for group in live.groups.values())
-    refusals += _unaligned_clocks(live, dt)
+    clocks = {obj.name: obj.clock for obj in live.network.sorted_objects if isinstance(obj, CodeRunner)}
+    dt, unaligned = _common_step(clocks or {name: group.clock for name, group in live.groups.items()})
+    refusals += unaligned
     if refusals:
         raise Refused(refusals)
     return Program(
@@ -70,24 +74,47 @@ def program_of(model, live):
             f"{group.name}.{event}": len(group)
             for group in live.groups.values()
             for event in getattr(group, "events", {})
-            if isinstance(group, NeuronGroup)
+            if not isinstance(group, Synapses)
         },
         dt=dt,
+        start=int(Clock(dt * second)._calc_timestep(model.time)),
+        spike_tables={
+            f"{group.name}.spike": _spike_table(group)
+            for group in live.groups.values()
+            if isinstance(group, SpikeGeneratorGroup)
+        },
+        samplers=arrays.samplers,
     )
 
 
-def _unaligned_clocks(live, dt):
-    """Groups whose steps are no multiples of the shortest: there is no common grid of steps."""
-    return [
+def _common_step(clocks):
+    """The longest step of which all time steps are multiples; refused where it would be tiny."""
+    shortest = min(clock.dt_ for clock in clocks.values())
+    ratios = {name: Fraction(clock.dt_ / shortest).limit_denominator(20) for name, clock in clocks.items()}
+    parts = math.lcm(*(ratio.denominator for ratio in ratios.values()))
+    refusals = [
         Refusal(
-            group.name,
-            f"its time step of {group.clock.dt_ * 1e3:g} ms is not a multiple of the network's shortest, "
-            f"{dt * 1e3:g} ms",
+            name,
+            f"its time step of {clock.dt_ * 1e3:g} ms and the network's shortest, {shortest * 1e3:g} ms, are "
+            "no multiples of a common step",
             "choose time steps that are multiples of each other",
         )
-        for group in live.groups.values()
-        if abs(group.clock.dt_ / dt - round(group.clock.dt_ / dt)) > 1e-9
+        for name, clock in clocks.items()
+        if parts > 100 or abs(clock.dt_ / shortest - float(ratios[name])) > 1e-9
     ]
+    return shortest / parts, refusals
+
+
+def _spike_table(group):
+    """Spike times in steps, rounded as Brian2 does."""
+    dt = group.clock.dt_
+    steps = ((np.asarray(group._spike_time) + 1e-3 * dt) / dt).astype(int)
+    return SpikeTable(
+        steps,
+        np.asarray(group._neuron_index),
+        round(group.variables["period"].get_value().item() / dt),
+        len(group),
+    )
 
 
 def refusals_of_code(model):
@@ -131,6 +158,7 @@ def record_block(live, known, group, expression):
         slot="",
         order=0,
         dt=owner.clock.dt_,
+        group_dt=owner.clock.dt_,
         text=expression,
     )
     return block, {key: array for key, array in arrays.table([block]).items() if key not in known}
@@ -144,6 +172,7 @@ class _Arrays:
 
     def __init__(self, inputs):
         self.variables = {}
+        self.samplers = {}
         self.input_names = {id(array): name for name, array in inputs.items()}
 
     def key(self, variable):
@@ -156,7 +185,7 @@ class _Arrays:
         if isinstance(variable, TimedArray):
             return Name("timed input", key=self.input_names[id(variable)])
         if isinstance(variable, Draw):
-            return Name("random", key=variable.function, value=variable.number)
+            return Name("random", key=variable.function, value=variable.number, shared=variable.shared)
         if isinstance(variable, Function):
             return Name("function", key=identifier)
         if isinstance(variable, Constant):
@@ -206,6 +235,7 @@ def _block(obj, arrays):
             kind="pathway",
             event=_event(obj.source, obj.event),
             delays=_delay_steps(obj),
+            under_way=np.array(under_way(obj)),
             sources=arrays.key(obj.synapse_sources),
             decays=_event_driven(obj.synapses),
             text=obj.code,
@@ -234,6 +264,8 @@ def _block(obj, arrays):
         special = dict(
             kind="reset", event=_event(obj.group, obj.event), text=obj.group.event_codes[obj.event]
         )
+    elif isinstance(obj, SpikeGeneratorGroup):
+        special = dict(kind="generator", event=_event(obj, "spike"))
     elif obj.template == "stateupdate":
         if not code.strip():
             return None
@@ -252,6 +284,8 @@ def _block(obj, arrays):
     )
     if special["kind"] == "pathway":
         _refuse_disputed_writes(statements, runner_name(obj), obj.code)
+    else:
+        _refuse_repeated_writes(statements, runner_name(obj), code)
     return _finish(
         statements,
         arrays,
@@ -261,6 +295,7 @@ def _block(obj, arrays):
         slot=obj.when,
         order=obj.order,
         dt=obj.clock.dt_,
+        group_dt=obj.group.clock.dt_,
         **special,
     )
 
@@ -277,7 +312,8 @@ def _abstract_code(obj):
 
 def _statements(group, code, name, variables, template, needed=(), keywords=None, override=None):
     """Let Brian2 turn abstract code into optimised statements; its complaints become refusals."""
-    code, draws = number_draws(code, name)
+    external = {**group.namespace, **(variables or {})}
+    code, draws = number_draws(code, name, group, external)
     try:
         codeobject = create_runner_codeobj(
             group=group,
@@ -308,9 +344,30 @@ def _statements(group, code, name, variables, template, needed=(), keywords=None
         raise Refused(
             [Refusal(name, str(error.args[0]), "define the name before wrapping the network")]
         ) from None
+    codeobject.code["draws"] = {f"{name}/{d.number}": d for d in draws.values() if isinstance(d, Draw)}
     codeobject.code["variables"] = codeobject.variables
     codeobject.code["indices"] = codeobject.variable_indices
     return codeobject.code
+
+
+def _refuse_repeated_writes(statements, name, text):
+    """Statements that write several times to the same element, by way of a linked variable."""
+    variables = statements["variables"]
+    for line in statements["statements"]:
+        written = isinstance(variables.get(line.var), ArrayVariable)
+        index = variables.get(statements["indices"].get(line.var)) if written else None
+        values = np.asarray(index.get_value()) if isinstance(index, ArrayVariable) else np.zeros(0)
+        if len(np.unique(values)) < len(values):
+            raise Refused(
+                [
+                    Refusal(
+                        name,
+                        f"{text.strip()!r} writes to the linked variable {line.var!r}, several of whose "
+                        "elements are the same",
+                        "write to the variable itself, in its own group",
+                    )
+                ]
+            )
 
 
 def _missing_function(name, code, error):
@@ -351,6 +408,7 @@ def _refuse_disputed_writes(statements, name, text):
 
 def _finish(statements, arrays, **fields):
     variables, indices = statements["variables"], statements["indices"]
+    arrays.samplers |= {key: draw.sample for key, draw in statements["draws"].items() if draw.sample}
     names = {}
     for line in statements["statements"]:
         for identifier in get_identifiers(line.expr) | {line.var}:
@@ -415,7 +473,7 @@ def _frozen_names(updater):
     """
     equations = updater.group.equations
     method = getattr(updater, "method_choice", ())  # the updater of subexpressions has none
-    methods = (method,) if isinstance(method, str) else tuple(method)
+    methods = method if isinstance(method, tuple | list) else (method,)
     if not any(m in DIVIDING_METHODS for m in methods):
         return frozenset()
     still = {eq.varname for eq in equations.values() if "unless refractory" in eq.flags}

@@ -4,35 +4,58 @@ import numbers
 import re
 
 import numpy as np
-from brian2 import NeuronGroup, Subgroup, Synapses, TimedArray
+from brian2 import (
+    Clock,
+    NeuronGroup,
+    PoissonGroup,
+    PoissonInput,
+    SpatialNeuron,
+    SpikeGeneratorGroup,
+    Subgroup,
+    Synapses,
+    TimedArray,
+)
 from brian2.codegen.translation import get_identifiers_recursively
 from brian2.core.functions import Function
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_FUNCTIONS, DEFAULT_UNITS
-from brian2.core.variables import ArrayVariable
+from brian2.core.variables import ArrayVariable, Subexpression
 from brian2.devices.device import get_device, runtime_device
-from brian2.groups.group import CodeRunner
 from brian2.monitors import EventMonitor, PopulationRateMonitor, StateMonitor
 from brian2.stateupdaters.base import StateUpdateMethod
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
-from brianbridge.model.description import Constant, Model, Neurons, Pathway, Projection, TimedInput
+from brianbridge.model.description import Model, TimedInput
 from brianbridge.model.equation_text import neuron_equations, synapse_equations
+from brianbridge.model.groups import (
+    Constant,
+    Link,
+    Neurons,
+    Operation,
+    Pathway,
+    PoissonDrive,
+    PoissonNeurons,
+    Projection,
+    SpikeTimes,
+)
 from brianbridge.model.refusals import Refusal, Refused
-from brianbridge.model.roles import contained_objects
+from brianbridge.model.roles import contained_objects, operations_of
+from brianbridge.model.spike_queue import under_way
 
 __all__ = ["capture"]
 
 MONITORS = (EventMonitor, PopulationRateMonitor, StateMonitor)
 #: What to write instead of objects that are not bridged, by the names of their classes.
 INSTEAD = {
-    "PoissonGroup": "write NeuronGroup(N, 'rates : Hz', threshold='rand() < rates*dt')",
-    "PoissonInput": "write NeuronGroup(N, 'rates : Hz', threshold='rand() < rates*dt') and Synapses",
-    "SpikeGeneratorGroup": "put the spikes into a TimedArray of 0 and 1: "
-    "NeuronGroup(N, 'u = spikes(t, i) : 1', threshold='u > 0.5')",
-    "NetworkOperation": "write what it does as equations, a TimedArray, or statements on events",
+    "NetworkOperation": "write what it does with run_regularly, as equations, a TimedArray, or statements on "
+    "events",
     "SpatialNeuron": "write its compartments as groups coupled by (summed) variables",
 }
-TAKEN = "NeuronGroup and Synapses (monitors may stay: the surrogate has its own records)"
+TAKEN = (
+    "NeuronGroup, Synapses, PoissonGroup, SpikeGeneratorGroup and PoissonInput (monitors may stay: the "
+    "surrogate answers them)"
+)
+#: A subclass that overrides one of these does something of its own.
+OWN_WAYS = ("run", "before_run", "after_run", "update_abstract_code", "create_code_objects")
 
 
 def capture(network, namespace):
@@ -64,6 +87,8 @@ class _Capture:
         self.namespace = namespace
         self.inputs = {}
         self.functions = {}
+        self.drives = []
+        self.links = {}
         self.refusals = []
         self.unusable = set()  # names of groups that cannot even be described in part
 
@@ -71,12 +96,6 @@ class _Capture:
         self.refusals.append(Refusal(name, construct, remedy))
 
     def model(self):
-        if float(self.network.t) > 0:
-            self.refuse(
-                "network",
-                f"it has already run until t = {self.network.t}",
-                "wrap it before its first run, or go back with network.restore()",
-            )
         if get_device() is not runtime_device:
             self.refuse(
                 "device",
@@ -91,17 +110,14 @@ class _Capture:
 
     def _rest(self, groups):
         """What remains without the refused objects, so that its own code can be examined too."""
-        neurons = {g.name for g in groups if isinstance(g, Neurons)} - self.unusable
-        return self._model(
-            group
-            for group in groups
-            if group.name in neurons
-            or (
-                group.name not in self.unusable
-                and isinstance(group, Projection)
-                and {group.source[0], group.target[0]} <= neurons
-            )
-        )
+        kept = {}
+        for group in groups:
+            needed = {link.group for link in group.links.values()}
+            if isinstance(group, Projection):
+                needed |= {group.source[0], group.target[0]}
+            if group.name not in self.unusable and needed <= set(kept):
+                kept[group.name] = group
+        return self._model(kept.values())
 
     def _model(self, groups):
         return Model(
@@ -109,39 +125,63 @@ class _Capture:
             inputs=tuple(self.inputs.values()),
             schedule=tuple(self.network.schedule),
             functions=self.functions,
+            time=float(self.network.t),
         )
 
     def _groups_in_order(self):
-        """Neuron groups first, since projections refer to them; refuse what is neither."""
-        contained = {id(c) for obj in self.network.objects for c in obj.contained_objects}
-        neurons, projections = [], []
-        for obj in sorted(self.network.objects, key=lambda obj: obj.name):
-            if type(obj) is NeuronGroup:
-                neurons.append(obj)
-            elif type(obj) is Synapses:
-                projections.append(obj)
-            elif id(obj) not in contained and not isinstance(obj, MONITORS):
-                kind = type(obj).__name__
+        """Every group after those that it refers to; refuse what is no group."""
+        parts = {id(part): part for obj in self.network.objects for part in _parts(obj)}
+        contained = {key for key, part in parts.items() if _kind(part) is None}
+        objects = {id(obj): obj for obj in self.network.objects}
+        objects |= {key: part for key, part in parts.items() if key not in contained}
+        groups = []
+        for obj in sorted(objects.values(), key=lambda obj: obj.name):
+            if _kind(obj) is PoissonInput:
+                self.drives.append(obj)
+            elif _kind(obj) is not None:
+                groups.append(obj)
+            elif id(obj) not in contained and not isinstance(obj, (*MONITORS, Subgroup)):
+                kind = next(
+                    (c.__name__ for c in type(obj).__mro__ if c.__name__ in INSTEAD), type(obj).__name__
+                )
                 shown = f"'{obj.function.__name__}()', a {kind}," if hasattr(obj, "function") else f"a {kind}"
                 self.refuse(obj.name, f"{shown} is not bridged", INSTEAD.get(kind, f"use {TAKEN}"))
-        known = {obj.name for obj in self.network.objects}  # what is not bridged has been refused above
-        for projection in projections:
-            for end in (projection.source, projection.target):
-                whole = end.source if isinstance(end, Subgroup) else end
-                if whole.name not in known or isinstance(whole, Synapses):
-                    self.refuse(
-                        projection.name,
-                        f"it connects to {whole.name!r} ({type(whole).__name__}), which is not among the "
-                        "network's neuron groups",
-                        "add it to the network; ends may be NeuronGroups or subgroups of them",
-                    )
-        return neurons + projections
+        self.links = {obj.name: self._links(obj) for obj in groups}
+        known, referred = {obj.name for obj in objects.values()}, {}
+        for obj in groups + self.drives:
+            referred[obj.name] = self._referred(obj)
+            for other in referred[obj.name] - known:
+                self.unusable.add(obj.name)
+                self.refuse(
+                    obj.name, f"it refers to {other!r}, which is not in the network", "add it to the network"
+                )
+        ordered = []
+        while groups:
+            waiting = {obj.name for obj in groups}
+            ready = [obj for obj in groups if not referred[obj.name] & waiting - {obj.name}]
+            ready = ready or groups[:1]  # links in a circle
+            ordered += ready
+            groups = [obj for obj in groups if obj not in ready]
+        return ordered
+
+    def _referred(self, obj):
+        """Names of the groups that an object's description refers to."""
+        if isinstance(obj, PoissonInput):
+            return {_whole(obj.group).name}
+        ends = {_whole(obj.source).name, _whole(obj.target).name} if isinstance(obj, Synapses) else set()
+        return ends | {link.group for link in self.links[obj.name].values()}
 
     # -- one group ------------------------------------------------------------------------------------
 
     def group(self, obj):
         self._refuse_unknown_parts(obj)
-        return self.neurons(obj) if type(obj) is NeuronGroup else self.projection(obj)
+        describe = {
+            NeuronGroup: self.neurons,
+            PoissonGroup: self.poisson_neurons,
+            SpikeGeneratorGroup: self.spike_times,
+            Synapses: self.projection,
+        }
+        return describe[_kind(obj)](obj)
 
     def neurons(self, group):
         texts = [eq.expr.code for eq in group.user_equations.values() if eq.expr is not None]
@@ -160,6 +200,27 @@ class _Capture:
             **self._common(group, texts),
         )
 
+    def poisson_neurons(self, group):
+        rates = group._rates if isinstance(group._rates, str) else None
+        return PoissonNeurons(
+            n=len(group),
+            equations=f"rates = {rates} : Hz" if rates else "rates : Hz",
+            events=dict(group.events),
+            codes={},
+            refractory=False,
+            **self._common(group, [rates] if rates else []),
+        )
+
+    def spike_times(self, group):
+        return SpikeTimes(
+            n=len(group),
+            equations="",
+            indices=np.array(group._neuron_index, dtype=int),
+            times=np.array(group._spike_time, dtype=float),
+            period=group.variables["period"].get_value().item(),
+            **self._common(group, []),
+        )
+
     def projection(self, synapses):
         texts = [eq.expr.code for eq in synapses.equations.values() if eq.expr is not None]
         if synapses.event_driven is not None:
@@ -171,6 +232,8 @@ class _Capture:
         texts += [updater.expression.code for updater in synapses.summed_updaters.values()]
         pathways = [getattr(synapses, name) for name in synapses._synaptic_updaters]
         texts += [pathway.code for pathway in pathways]
+        for pathway in pathways:
+            self._refuse_moved_events(pathway)
         return Projection(
             source=_end(synapses.source),
             target=_end(synapses.target),
@@ -183,38 +246,122 @@ class _Capture:
         )
 
     def _common(self, group, texts):
-        updater = group.state_updater
+        updater = getattr(group, "state_updater", None)
+        operations = tuple(self._operations(group))
+        texts = texts + [op.code if isinstance(op, Operation) else str(op.weight) for op in operations]
         constants, inputs, functions = self._names(group, texts)
+        method = "euler"
+        if updater is not None:
+            method = self._method(group.name, updater.method_choice)
+            functions += tuple(name for name in [method] if name in self.functions)
         return dict(
             name=group.name,
-            method=self._method(group.name, updater.method_choice) if updater is not None else "euler",
+            method=method,
             method_options=dict(updater.method_options or {}) if updater is not None else {},
             dt=float(group.clock.dt),
             order=group.order,
             schedule={
                 role: (contained.when, contained.order, contained.active)
                 for role, contained in contained_objects(group).items()
+                if not role.startswith("operation ")
             },
             values=self._values(group),
             constants=constants,
             inputs=inputs,
             functions=functions,
+            links=self.links.get(group.name, {}),
+            operations=operations,
         )
+
+    def _operations(self, group):
+        """What `run_regularly` and `PoissonInput` do to a group and its subgroups."""
+        for runner in operations_of(group):
+            own = runner.clock is not group.clock
+            yield Operation(
+                name=runner.name,
+                code=runner.abstract_code,
+                dt=float(runner.clock.dt) if own else None,
+                when=runner.when,
+                order=runner.order,
+                active=runner.active,
+                part=_part(runner.group),
+            )
+        for drive in self.drives:
+            if _whole(drive.group).name == group.name:
+                yield PoissonDrive(
+                    name=drive.name,
+                    variable=drive.target_var,
+                    n=int(drive.N),
+                    rate=float(drive.rate),
+                    weight=drive.weight,
+                    when=drive.when,
+                    order=drive.order,
+                    active=drive.active,
+                    part=_part(drive.group),
+                )
+
+    def _links(self, group):
+        """The group's linked variables."""
+        links = {}
+        for name in sorted(getattr(group, "_linked_variables", ())):
+            target = self._linked(name, group.variables.get(name))
+            if target is None:
+                self.unusable.add(group.name)
+                self.refuse(
+                    group.name,
+                    f"'{name}' (linked) is linked to nothing in this network",
+                    "link it with linked_var() to a variable of a group in the network",
+                )
+                continue
+            index = group.variables.indices[name]
+            if index in ("_idx", "0"):
+                index = None
+            elif index not in group.equations and index not in ("i", "j"):
+                index = np.array(group.variables[index].get_value(), dtype=int)
+            links[name] = Link(*target, index)
+        return links
+
+    def _linked(self, name, variable):
+        """Group and name of what a variable is linked to; Brian2 keeps of a subexpression only its text."""
+        groups = {obj.name: obj for obj in self.network.objects if hasattr(obj, "variables")}
+        if isinstance(variable, ArrayVariable):
+            owner = _name_of(variable.owner)
+            return (owner, variable.name) if owner in groups else None
+        if isinstance(variable, Subexpression):
+            for owner, group in groups.items():
+                text = re.sub(rf"\b_{name}_(?:{owner}_)?", "", variable.expr)
+                for known in group.variables.values():
+                    if isinstance(known, Subexpression) and known.expr == text and known is not variable:
+                        return owner, known.name
+        return None
 
     def _refuse_unknown_parts(self, group):
         known = {id(contained) for contained in contained_objects(group).values()}
-        for contained in group.contained_objects:
-            if id(contained) not in known:
-                code = getattr(contained, "abstract_code", None) or getattr(contained, "code", "")
-                what = (
-                    f"run_regularly({code.strip()!r})"
-                    if isinstance(contained, CodeRunner)
-                    else contained.name
+        for contained in _parts(group):
+            if (
+                id(contained) not in known
+                and not isinstance(contained, Subgroup)
+                and _kind(contained) is None
+            ):
+                self.refuse(group.name, f"{contained.name} is not bridged", "write it with run_regularly")
+        for runner in operations_of(group):
+            if not isinstance(runner.clock, Clock):
+                self.unusable.add(group.name)
+                self.refuse(
+                    group.name,
+                    f"run_at({runner.abstract_code.strip()!r}) runs at times of its own",
+                    "use run_regularly, with a TimedArray that is 1 at these times",
                 )
-                self.refuse(group.name, f"{what} is not bridged", "write it as an equation or an event")
-        for name in getattr(group, "_linked_variables", ()):
-            self.unusable.add(group.name)
-            self.refuse(group.name, f"the linked variable '{name}'", "read it through a Synapses instead")
+
+    def _refuse_moved_events(self, pathway):
+        """Events under way keep their place in Brian2's queue by way of rounding when dt changes."""
+        clock = pathway.source.clock
+        if clock._old_dt not in (None, clock.dt_) and len(under_way(pathway)):
+            self.refuse(
+                pathway.name,
+                f"dt was changed from {clock._old_dt * 1e3:g} ms while events are under way",
+                "let them arrive before you change dt",
+            )
 
     def _method(self, name, choice):
         if isinstance(choice, str):
@@ -225,13 +372,9 @@ class _Capture:
             methods = tuple(
                 key for key, method in StateUpdateMethod.stateupdaters.items() if method is choice
             )[:1]
-            if not methods:
-                self.unusable.add(name)
-                self.refuse(
-                    name,
-                    f"method={choice!r} has no name",
-                    "register it with StateUpdateMethod.register('my_method', ...) and give its name",
-                )
+            if not methods:  # the user's own, which has no name: kept as it is, like a function
+                methods = (f"method of {name}",)
+                self.functions[methods[0]] = choice
         for method in methods:
             if isinstance(method, str) and method.startswith("gsl"):
                 self.unusable.add(name)
@@ -247,7 +390,7 @@ class _Capture:
         values = {}
         for name, variable in group.variables.items():
             owned = isinstance(variable, ArrayVariable) and variable.owner is not None
-            if owned and variable.owner.name == group.name and variable.name == name:
+            if owned and _name_of(variable.owner) == group.name and variable.name == name:
                 if variable.read_only or name.startswith("_") or name == "delay":
                     continue
                 value = np.array(variable.get_value())
@@ -315,10 +458,44 @@ def _right_hand_sides(text):
             yield statement.group(1) if statement else line
 
 
+def _kind(obj):
+    """Brian2's class of an object that can be described, None for all others."""
+    for cls in (NeuronGroup, Synapses, PoissonGroup, SpikeGeneratorGroup, PoissonInput):
+        if isinstance(obj, cls) and not isinstance(obj, SpatialNeuron):
+            own = type(obj).__mro__[: type(obj).__mro__.index(cls)]
+            return None if any(way in vars(c) for c in own for way in OWN_WAYS) else cls
+    return None
+
+
+def _parts(group):
+    """What a group contains, also through subgroups that operations belong to.
+
+    Synapses with operations of their own are contained in their source: Brian2 takes them for a subgroup.
+    """
+    for part in group.contained_objects:
+        yield part
+        if _kind(part) is None:
+            yield from part.contained_objects
+
+
+def _name_of(owner):
+    """Name of a variable's owner, which may be a subgroup that nobody holds any more."""
+    try:
+        return owner.name
+    except ReferenceError:
+        return None
+
+
+def _whole(group):
+    return group.source if isinstance(group, Subgroup) else group
+
+
+def _part(group):
+    return (int(group.start), int(group.stop)) if isinstance(group, Subgroup) else None
+
+
 def _end(group):
-    if isinstance(group, Subgroup):
-        return (group.source.name, int(group.start), int(group.stop))
-    return (group.name, None, None)
+    return (_whole(group).name, *(_part(group) or (None, None)))
 
 
 def _pathway(pathway):
@@ -326,5 +503,10 @@ def _pathway(pathway):
     if pathway.variables["delay"].scalar:
         delay = delay.reshape(())
     return Pathway(
-        name=pathway.objname, prepost=pathway.prepost, code=pathway.code, event=pathway.event, delay=delay
+        name=pathway.objname,
+        prepost=pathway.prepost,
+        code=pathway.code,
+        event=pathway.event,
+        delay=delay,
+        under_way=under_way(pathway),
     )

@@ -6,45 +6,16 @@ model can be hashed, stored and rebuilt for any time step and device.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 import numpy as np
 from brian2 import second
-from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, get_dimensions, get_unit
+from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, get_dimensions
 
 from brianbridge.model.constraints import Trainable
-from brianbridge.model.equation_text import subexpression_names, variable_dimensions
+from brianbridge.model.equation_text import variable_dimensions
+from brianbridge.model.groups import freeze
 
-__all__ = ["Constant", "Model", "Neurons", "Pathway", "Projection", "TimedInput"]
-
-
-def _frozen_array(array):
-    array = np.array(array)
-    array.setflags(write=False)
-    return array
-
-
-def _freeze(instance):
-    """Make a dataclass's dicts read-only and its arrays unwritable."""
-    for name, value in vars(instance).items():
-        if isinstance(value, np.ndarray):
-            object.__setattr__(instance, name, _frozen_array(value))
-        elif isinstance(value, Mapping):
-            value = {k: _frozen_array(v) if isinstance(v, np.ndarray) else v for k, v in value.items()}
-            object.__setattr__(instance, name, MappingProxyType(value))
-
-
-@dataclass(frozen=True)
-class Constant:
-    """An external constant of the equations: SI value and physical dimensions."""
-
-    value: float | int | bool
-    dimensions: Dimension = DIMENSIONLESS
-
-    @property
-    def unit(self):
-        """The coherent SI unit as text that Brian2 parses."""
-        return repr(get_unit(self.dimensions))
+__all__ = ["Model", "TimedInput"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,122 +41,7 @@ class TimedInput:
     brian_name: str = field(default="", metadata={"stored": False})
 
     def __post_init__(self):
-        _freeze(self)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Group:
-    """What `Neurons` and `Projection` have in common.
-
-    Attributes
-    ----------
-    name, equations : str
-    method : str or tuple of str
-        State updater, or Brian2's list of candidates.
-    dt : float
-        Time step in seconds.
-    schedule : dict of str to (str, int, bool)
-        Slot, order and activity of each contained object, by its role (see `brianbridge.model.roles`).
-    values : dict of str to ndarray
-        Parameters and initial states in SI units.
-    constants, inputs : dict
-        What the names in the equations refer to: `Constant`, or the name of a `TimedInput`.
-    functions : tuple of str
-        Names of the user's own functions.
-    initial : dict of str to str
-        Expressions by which states start, evaluated anew for every trial (``{'v': 'v_rest'}``).
-    """
-
-    name: str
-    equations: str
-    method: str | tuple
-    method_options: Mapping | None
-    dt: float
-    order: int
-    schedule: Mapping
-    values: Mapping
-    constants: Mapping = field(default_factory=dict)
-    inputs: Mapping = field(default_factory=dict)
-    functions: tuple = ()
-    initial: Mapping = field(default_factory=dict)
-
-    def __post_init__(self):
-        _freeze(self)
-
-    def subexpressions(self):
-        """Names of the variables that are computed from others."""
-        return subexpression_names(self.equations)
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Neurons(Group):
-    """A `NeuronGroup`.
-
-    Attributes
-    ----------
-    n : int
-        Number of neurons.
-    events, codes : dict of str to str
-        Condition and code of each event; the threshold and reset are those of ``'spike'``.
-    refractory : bool, float or str
-        False, a time in seconds, or the user's expression.
-    """
-
-    n: int
-    events: Mapping
-    codes: Mapping
-    refractory: bool | float | str
-
-    def __repr__(self):
-        return f"<Neurons {self.name!r}: {self.n} neurons>"
-
-
-@dataclass(frozen=True, eq=False)
-class Pathway:
-    """Code of a `Projection` that runs on pre- or postsynaptic events.
-
-    Attributes
-    ----------
-    delay : ndarray
-        Seconds; shape () where it was given as one number, else (synapses,).
-    """
-
-    name: str
-    prepost: str
-    code: str
-    event: str
-    delay: np.ndarray
-
-    def __post_init__(self):
-        _freeze(self)
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Projection(Group):
-    """A `Synapses` object with explicit pairs ``(i, j)``.
-
-    Attributes
-    ----------
-    source, target : (str, int, int) or (str, None, None)
-        Group name with the first and last-plus-one index of a subgroup.
-    pathways : tuple of Pathway
-    i, j : ndarray of int, shape (synapses,)
-    """
-
-    source: tuple
-    target: tuple
-    pathways: tuple
-    i: np.ndarray
-    j: np.ndarray
-    multisynaptic_index: str | None
-
-    def __repr__(self):
-        return f"<Projection {self.name!r}: {self.source[0]} to {self.target[0]}, {self.n} synapses>"
-
-    @property
-    def n(self):
-        """Number of synapses."""
-        return len(self.i)
+        freeze(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +50,7 @@ class Model:
 
     Attributes
     ----------
-    groups : tuple of Neurons and Projection
+    groups : tuple of Group
         In the order in which they are rebuilt.
     inputs : tuple of TimedInput
     schedule : tuple of str
@@ -202,6 +58,8 @@ class Model:
     trainable : tuple of Trainable
     source : str
         Where the equations come from (DOI, equation numbers).
+    time : float
+        When it starts, in seconds: the present time of the network that was frozen.
     functions : dict of str to brian2 Function
         The user's own functions; they are code and therefore not stored in files.
     """
@@ -211,10 +69,11 @@ class Model:
     schedule: tuple
     trainable: tuple[Trainable, ...] = ()
     source: str = ""
+    time: float = 0.0
     functions: Mapping = field(default_factory=dict, metadata={"stored": False})
 
     def __post_init__(self):
-        _freeze(self)
+        freeze(self)
 
     def __repr__(self):
         trained = ", ".join(t.name for t in self.trainable) or "nothing"
@@ -236,7 +95,7 @@ class Model:
 
     @property
     def dt(self):
-        """The smallest time step in seconds."""
+        """The smallest time step of a group in seconds."""
         return min(group.dt for group in self.groups)
 
     def input(self, name):
@@ -337,7 +196,7 @@ class Model:
         the network is built.
         """
         scale = float(dt) / self.dt
-        return replace(self, groups=tuple(replace(group, dt=group.dt * scale) for group in self.groups))
+        return replace(self, groups=tuple(_with_step(group, scale) for group in self.groups))
 
     def with_inputs(self, values):
         """A copy with other `TimedInput` values: dict of name to array of shape (time,) or (time, n)."""
@@ -348,3 +207,16 @@ class Model:
         for name in values:
             self.input(name)
         return replace(self, inputs=timed)
+
+
+def _with_step(group, scale):
+    """A group with another time step; events under way keep their time as in Brian2's spike queue."""
+    group = replace(group, dt=group.dt * scale)
+    if not hasattr(group, "pathways"):
+        return group
+    pathways = []
+    for pathway in group.pathways:
+        steps, synapses = pathway.under_way.T
+        under_way = np.stack([(steps / scale + 0.5).astype(int), synapses], axis=1)
+        pathways.append(replace(pathway, under_way=under_way))
+    return replace(group, pathways=tuple(pathways))

@@ -3,11 +3,25 @@
 from dataclasses import dataclass
 
 import numpy as np
-from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, second
+from brian2 import (
+    Clock,
+    Network,
+    NeuronGroup,
+    PoissonGroup,
+    PoissonInput,
+    SpikeGeneratorGroup,
+    Synapses,
+    TimedArray,
+    hertz,
+    linked_var,
+    second,
+)
+from brian2.equations.equations import parse_string_equations
 from brian2.units.fundamentalunits import Quantity
 
-from brianbridge.model.description import Neurons
+from brianbridge.model.groups import Neurons, PoissonDrive, PoissonNeurons, Projection, SpikeTimes
 from brianbridge.model.roles import contained_objects
+from brianbridge.model.spike_queue import send
 
 __all__ = ["Live", "rebuild", "set_aside"]
 
@@ -66,20 +80,67 @@ def rebuild(model):
             f"The equations use {', '.join(missing)}, functions of your own, which files do not hold. Hand "
             f"them over: trained.with_functions({{'{missing[0]}': {missing[0]}}})."
         )
-    clocks = {}
-    inputs = {timed.name: _timed_array(timed) for timed in model.inputs}
-    groups = {}
-    for group in model.groups:
-        clock = clocks.setdefault(group.dt, Clock(Quantity(group.dt, dim=_SECOND)))
-        names = _namespace(model, group, inputs)
-        build = _neurons if isinstance(group, Neurons) else _projection
-        groups[group.name] = live = build(group, groups, clock, names)
-        _set_values(group, live)
-        for role, contained in contained_objects(live).items():
-            contained.when, contained.order, contained.active = group.schedule[role]
-    network = Network(*groups.values())
-    network.schedule = list(model.schedule)
-    return Live(network, groups, inputs)
+    return _Rebuild(model).live()
+
+
+class _Rebuild:
+    """One network under construction."""
+
+    def __init__(self, model):
+        self.model = model
+        self.clocks = {}
+        self.inputs = {timed.name: _timed_array(timed) for timed in model.inputs}
+        self.groups = {}
+        self.drives = []
+
+    def live(self):
+        unlinked = []
+        for group in self.model.groups:
+            self.groups[group.name] = live = self.group(group)
+            _set_values(group, live)
+            unlinked += [(live, name, link) for name, link in group.links.items()]
+            unlinked = [one for one in unlinked if not self.linked(*one)]
+            for role, contained in contained_objects(live).items():
+                contained.when, contained.order, contained.active = group.schedule[role]
+            for operation in group.operations:
+                self.operation(live, operation)
+        network = Network(*self.groups.values(), *self.drives)
+        network.schedule = list(self.model.schedule)
+        network.t_ = self.model.time
+        return Live(network, self.groups, self.inputs)
+
+    def group(self, group):
+        build = {
+            Neurons: _neurons,
+            PoissonNeurons: _poisson_neurons,
+            SpikeTimes: _spike_times,
+            Projection: _projection,
+        }[type(group)]
+        namespace = _namespace(self.model, group, self.inputs)
+        return build(self.model, group, self.groups, self.clock(group.dt), namespace)
+
+    def clock(self, dt):
+        return self.clocks.setdefault(dt, Clock(Quantity(dt, dim=_SECOND)))
+
+    def linked(self, live, name, link):
+        """Link a variable, if what it is linked to exists already."""
+        if link.group not in self.groups:
+            return False
+        index = np.array(link.index) if isinstance(link.index, np.ndarray) else link.index
+        setattr(live, name, linked_var(self.groups[link.group], link.variable, index=index))
+        return True
+
+    def operation(self, live, operation):
+        part = live if operation.part is None else live[slice(*operation.part)]
+        if isinstance(operation, PoissonDrive):
+            weight, rate = operation.weight, Quantity(operation.rate, dim=hertz.dim)
+            runner = PoissonInput(part, operation.variable, operation.n, rate, weight)
+            runner._name = operation.name  # which Brian2 does not let us choose
+            self.drives.append(runner)
+        else:
+            clock = None if operation.dt is None else self.clock(operation.dt)
+            runner = part.run_regularly(operation.code, clock=clock, name=operation.name)
+        runner.when, runner.order, runner.active = operation.when, operation.order, operation.active
 
 
 _SECOND = second.dim
@@ -96,7 +157,7 @@ def _namespace(model, group, inputs):
         name: _quantity(constant.value, constant.dimensions) for name, constant in group.constants.items()
     }
     names |= {identifier: inputs[name] for identifier, name in group.inputs.items()}
-    names |= {name: model.functions[name] for name in group.functions}
+    names |= {name: model.functions[name] for name in group.functions if name.isidentifier()}
     return names
 
 
@@ -104,7 +165,7 @@ def _quantity(value, dimensions):
     return value if isinstance(value, bool) else Quantity(value, dim=dimensions)
 
 
-def _neurons(group, groups, clock, namespace):
+def _neurons(model, group, groups, clock, namespace):
     events = {name: condition for name, condition in group.events.items() if name != "spike"}
     refractory = group.refractory
     if isinstance(refractory, float):
@@ -116,7 +177,7 @@ def _neurons(group, groups, clock, namespace):
         reset=group.codes.get("spike"),
         refractory=refractory,
         events=events or None,
-        method=group.method,
+        method=model.functions.get(group.method, group.method),
         method_options=dict(group.method_options) or None,
         namespace=namespace,
         dtype=_dtypes(group),
@@ -130,7 +191,31 @@ def _neurons(group, groups, clock, namespace):
     return live
 
 
-def _projection(group, groups, clock, namespace):
+def _poisson_neurons(model, group, groups, clock, namespace):
+    (rates,) = parse_string_equations(group.equations).values()
+    return PoissonGroup(
+        group.n,
+        Quantity(0.0, dim=hertz.dim) if rates.expr is None else rates.expr.code,
+        namespace=namespace,
+        clock=clock,
+        order=group.order,
+        name=group.name,
+    )
+
+
+def _spike_times(model, group, groups, clock, namespace):
+    return SpikeGeneratorGroup(
+        group.n,
+        np.array(group.indices),
+        Quantity(np.array(group.times), dim=_SECOND),
+        period=Quantity(group.period, dim=_SECOND),
+        clock=clock,
+        order=group.order,
+        name=group.name,
+    )
+
+
+def _projection(model, group, groups, clock, namespace):
     def end(name, start, stop):
         return groups[name] if start is None else groups[name][start:stop]
 
@@ -146,7 +231,7 @@ def _projection(group, groups, clock, namespace):
         on_event={pathway.name: pathway.event for pathway in group.pathways},
         delay={p.name: Quantity(float(p.delay), dim=_SECOND) for p in group.pathways if p.delay.shape == ()},
         multisynaptic_index=group.multisynaptic_index,
-        method=group.method,
+        method=model.functions.get(group.method, group.method),
         method_options=dict(group.method_options) or None,
         namespace=namespace,
         dtype=_dtypes(group),
@@ -161,6 +246,7 @@ def _projection(group, groups, clock, namespace):
     for pathway in group.pathways:
         if pathway.delay.shape != () and group.n:
             getattr(live, pathway.name).variables["delay"].set_value(np.array(pathway.delay))
+        send(getattr(live, pathway.name), pathway.under_way)
     return live
 
 

@@ -4,23 +4,29 @@ Names of contained objects may carry a running number, roles do not: they connec
 description, and a user's object with its rebuilt twin.
 """
 
-__all__ = ["contained_objects"]
+from brian2 import Subgroup
+from brian2.groups.group import CodeRunner
+
+__all__ = ["contained_objects", "operations_of"]
 
 
 def contained_objects(group):
-    """Contained objects of a `NeuronGroup` or `Synapses`.
+    """Contained objects of a group.
 
     Parameters
     ----------
-    group : brian2.NeuronGroup or brian2.Synapses
+    group : brian2.Group
 
     Returns
     -------
     dict of str to brian2 object
-        Keys such as ``'state updater'``, ``'threshold spike'``, ``'reset spike'``, ``'pathway pre'`` and
-        ``'summed v_post'``.
+        Keys such as ``'state updater'``, ``'threshold spike'``, ``'reset spike'``, ``'pathway pre'``,
+        ``'summed v_post'`` and ``'operation NAME'``.
     """
-    roles = {"state updater": group.state_updater, "subexpression updater": group.subexpression_updater}
+    roles = {
+        "state updater": getattr(group, "state_updater", None),
+        "subexpression updater": getattr(group, "subexpression_updater", None),
+    }
     for event, thresholder in getattr(group, "thresholder", {}).items():
         roles[f"threshold {event}"] = thresholder
     for event, resetter in getattr(group, "resetter", {}).items():
@@ -29,4 +35,26 @@ def contained_objects(group):
         roles[f"pathway {pathway}"] = getattr(group, pathway)
     for variable, updater in getattr(group, "summed_updaters", {}).items():
         roles[f"summed {variable}"] = updater
+    for runner in operations_of(group):
+        roles[f"operation {runner.name}"] = runner
     return {role: contained for role, contained in roles.items() if contained is not None}
+
+
+def operations_of(group):
+    """What `run_regularly` has made for a group and its subgroups.
+
+    Parameters
+    ----------
+    group : brian2.Group
+
+    Returns
+    -------
+    list of CodeRunner
+    """
+    owners = [group, *(part for part in group.contained_objects if isinstance(part, Subgroup))]
+    return [
+        part
+        for owner in owners
+        for part in owner.contained_objects
+        if type(part) is CodeRunner and part.template == "stateupdate"
+    ]

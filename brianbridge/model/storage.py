@@ -14,7 +14,19 @@ import numpy as np
 from brian2.units.fundamentalunits import Dimension, Quantity, get_or_create_dimension
 
 from brianbridge.model.constraints import Bounds, Constraint, Dale, Free, Positive, Trainable
-from brianbridge.model.description import Constant, Model, Neurons, Pathway, Projection, TimedInput
+from brianbridge.model.description import Model, TimedInput
+from brianbridge.model.groups import (
+    Constant,
+    Group,
+    Link,
+    Neurons,
+    Operation,
+    Pathway,
+    PoissonDrive,
+    PoissonNeurons,
+    Projection,
+    SpikeTimes,
+)
 
 __all__ = ["StorageError", "model_from_parts", "model_hash", "model_to_parts"]
 
@@ -23,8 +35,13 @@ KNOWN = {
     for cls in (
         Model,
         Neurons,
+        PoissonNeurons,
+        SpikeTimes,
         Projection,
         Pathway,
+        Link,
+        Operation,
+        PoissonDrive,
         TimedInput,
         Constant,
         Trainable,
@@ -35,9 +52,10 @@ KNOWN = {
     )
 }
 #: Fields whose names do not appear in the names of arrays.
-UNNAMED = ("groups", "inputs", "trainable", "pathways", "values", "constraint")
+UNNAMED = ("groups", "inputs", "trainable", "pathways", "operations", "values", "constraint")
 DEEPEST = 20
 LARGEST_GROUP = 100_000_000  # elements
+LONGEST_DELAY = 10_000_000  # steps
 
 
 class StorageError(ValueError):
@@ -119,7 +137,7 @@ def _to_plain(value, path, arrays):
         return {"class": type(value).__name__, **fields}
     if isinstance(value, Dimension):
         return {"dimensions": [float(x) for x in value._dims]}
-    if isinstance(value, Quantity):
+    if isinstance(value, Quantity) and value.shape == ():
         return {"quantity": float(value), "of": [float(x) for x in value.dim._dims]}
     if isinstance(value, np.ndarray):
         if path in arrays:
@@ -181,7 +199,7 @@ def _exponents(numbers):
 
 #: Types of what the tuples and mappings of a description hold.
 CONTENTS = {
-    "groups": Neurons | Projection,
+    "groups": Group,
     "inputs": TimedInput,
     "trainable": Trainable,
     "pathways": Pathway,
@@ -191,6 +209,8 @@ CONTENTS = {
     "values": np.ndarray,
     "constants": Constant,
     "functions": str,
+    "links": Link,
+    "operations": Operation | PoissonDrive,
 }
 
 
@@ -202,6 +222,7 @@ def _check_model(model):
         raise StorageError("Two groups of the model have the same name.")
     words = all(isinstance(slot, str) and slot.isidentifier() for slot in model.schedule)
     _demand(words, "model", "its schedule is not of words")
+    _demand(0 <= model.time < np.inf, "model", f"{model.time} s is not a time to start at")
     for timed in model.inputs:
         _check_types(timed)
         _check_array(timed.name, timed.values, ndims=(1, 2))
@@ -248,11 +269,53 @@ def _check_group(group, model):
         _demand(known, group.name, "its schedule is not one of slots and orders")
     for constant in group.constants.values():
         _check_types(constant)
+    for name, link in group.links.items():
+        _check_link(group, name, link, model)
+    for operation in group.operations:
+        _check_operation(group, operation)
+    if isinstance(group, SpikeTimes):
+        _check_spikes(group)
+
+
+def _check_link(group, name, link, model):
+    known = {other.name: other for other in model.groups}
+    _demand(link.group in known, group.name, f"{name} is linked to {link.group!r:.60}, which is no group")
+    if isinstance(link.index, np.ndarray):
+        _check_array(f"{group.name}.{name}", link.index, shapes=((group.n,),))
+        fits = link.index.dtype.kind == "i"
+        fits = fits and not np.any((link.index < 0) | (link.index >= known[link.group].n))
+        _demand(fits, group.name, f"the index of {name} does not fit {link.group}")
+    else:
+        known = link.index is None or (isinstance(link.index, str) and link.index.isidentifier())
+        _demand(known, group.name, f"the index of {name} is no name")
+
+
+def _check_operation(group, operation):
+    _check_types(operation)
+    for word in (operation.name, operation.when, getattr(operation, "variable", "x")):
+        _demand(word.isidentifier(), group.name, f"{word!r:.60} is not a name")
+    if operation.part is not None:
+        start, stop = operation.part
+        _demand(0 <= start < stop <= group.n, group.name, f"{operation.name} is for no part of it")
+    if isinstance(operation, PoissonDrive):
+        possible = operation.n >= 0 and 0 <= operation.rate < np.inf
+        _demand(possible, group.name, f"{operation.name} has no possible number or rate")
+    else:
+        _demand(operation.dt is None or 0 < operation.dt < np.inf, group.name, f"dt = {operation.dt} s")
+
+
+def _check_spikes(group):
+    _demand(group.indices.shape == group.times.shape, group.name, "it has not one time for each index")
+    _check_array(f"{group.name}.times", group.times, ndims=(1,))
+    fits = group.indices.dtype.kind == "i" and not np.any((group.indices < 0) | (group.indices >= group.n))
+    _demand(fits, group.name, "its indices do not fit the number of its neurons")
+    possible = np.all((group.times >= 0) & np.isfinite(group.times)) and 0 <= group.period < np.inf
+    _demand(possible, group.name, "its spike times or its period are impossible")
 
 
 def _check_pairs(group, names):
     for pairs, (end, start, stop) in ((group.i, group.source), (group.j, group.target)):
-        _demand(isinstance(names.get(end), Neurons), group.name, f"it connects to {end!r}, which is no group")
+        _demand(isinstance(names.get(end), Group), group.name, f"it connects to {end!r}, which is no group")
         size = names[end].n if start is None else stop - start
         _demand(start is None or 0 <= start <= stop <= names[end].n, group.name, f"no such part of {end}")
         fits = pairs.dtype.kind == "i" and pairs.ndim == 1
@@ -264,6 +327,12 @@ def _check_pairs(group, names):
         _demand(pathway.prepost in ("pre", "post"), group.name, f"its pathway {pathway.name} is neither")
         _check_array(f"{group.name}.{pathway.name}.delay", pathway.delay, shapes=((), (group.n,)))
         _demand(np.all(pathway.delay >= 0), group.name, "it has a negative delay")
+        events = pathway.under_way
+        fits = events.ndim == 2 and events.shape[1] == 2 and events.dtype.kind == "i"
+        fits = (
+            fits and np.all(events >= 0) and np.all(events[:, 1] < group.n) and np.all(events < LONGEST_DELAY)
+        )
+        _demand(fits, group.name, f"the events under way in {pathway.name} do not fit")
 
 
 def _check_array(name, array, shapes=None, ndims=None):

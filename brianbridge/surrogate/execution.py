@@ -40,7 +40,9 @@ class CompiledStep:
         self.program, self.records = program, records
         self.rendered = render(program, records)
         implementations = {
-            name: function.implementations["torch"].get_code(None) for name, function in functions.items()
+            name: function.implementations["torch"].get_code(None)
+            for name, function in functions.items()
+            if "torch" in getattr(function, "implementations", ())
         }
         namespace = {"torch": torch, "ops": ops, "user": implementations}
         exec(compile(self.rendered.source, "<generated step>", "exec"), namespace)

@@ -13,6 +13,9 @@ __all__ = ["Code", "Expressions"]
 
 SYMBOLS = NodeRenderer.expression_ops
 WIDE = ("lastspike", "lastupdate")  # times stay float64 even in float32 training
+#: Functions whose values are whole numbers.
+WHOLE = ("int", "floor", "ceil", "timestep", "_poisson_quantile")
+OTHERS = ("clip", "exprel", *WHOLE)
 SINGULAR = ("arccos", "arcsin", "log", "log10", "log1p", "sqrt", "tan")
 
 
@@ -78,9 +81,8 @@ class Expressions:
 
     def __init__(self, renderer, block, number):
         self.renderer, self.block, self.number = renderer, block, number
-        every = renderer.program.every(block.dt)
-        self.step = "k" if every == 1 else f"(k // {every})"
-        self.time = "t" if every == 1 else f"({self.step}*{block.dt!r})"
+        self.step = self.step_of(block.dt)
+        self.time = self.time_of(block.dt)
         #: some of what is computed is not used: its gradient has to stay zero even where it is singular
         self.unused_branches = block.kind in ("pathway", "reset") or bool(block.gates)
         self.locals = {}
@@ -107,19 +109,27 @@ class Expressions:
         self.locals[line.variable] = code
 
     def assignment(self, line):
-        """Target and new value of a line that writes to an array."""
-        key = self.block.names[line.variable].key
-        target = self.renderer.identifier(key)
+        """Old and new value of what a line writes to."""
+        name = self.block.names[line.variable]
+        key, old = name.key, self.read_array(name).text
         code = self.line_value(line)
         text, full = code.text, code.full
         if line.operation not in ("=", ":="):
-            text, full = f"{target} {line.operation[:-1]} ({text})", True
+            text, full = f"{old} {line.operation[:-1]} ({text})", True
         elif code.number:
-            return target, f"ops.full({text}, {target})"
+            return old, f"ops.full({text}, {old})"
         shared = self.renderer.program.arrays[key].scalar
         if code.wide or code.kind != "float" or not self.is_float(line.variable) or shared or not full:
-            text = f"ops.cast({text}, {target})"
-        return target, text
+            text = f"ops.cast({text}, {old})"
+        return old, text
+
+    def write(self, line, value):
+        """Statement that stores the new value of a line's variable, which may be a part of an array."""
+        name = self.block.names[line.variable]
+        target = self.renderer.identifier(name.key)
+        if name.index is None:
+            return f"{target} = {value}"
+        return f"{target} = ops.put({target}, {self.renderer.identifier(name.index)}, {value})"
 
     def line_value(self, line):
         self.is_one = (
@@ -172,14 +182,28 @@ class Expressions:
         )
         return Code(repr(name.value), kind, constant=True, number=True, dimensions=name.dimensions)
 
+    def step_of(self, dt):
+        """Number of the step of a clock; it stands at its next step already where it is not its turn."""
+        every = self.renderer.program.every(dt)
+        if every == 1:
+            return "k"
+        return (
+            f"(k // {every})"
+            if self.renderer.program.every(self.block.dt) % every == 0
+            else f"(-(-k // {every}))"
+        )
+
+    def time_of(self, dt):
+        return "t" if self.step_of(dt) == "k" else f"({self.step_of(dt)}*{dt!r})"
+
     def read_time(self, name):
-        return Code(self.time, number=True, dimensions=name.dimensions)
+        return Code(self.time_of(name.value), number=True, dimensions=name.dimensions)
 
     def read_step_size(self, name):
         return Code(repr(name.value), constant=True, number=True)
 
     def read_step_number(self, name):
-        return Code(self.step, "integer", number=True)
+        return Code(self.step_of(name.value), "integer", number=True)
 
     def read_array(self, name):
         array = self.renderer.program.arrays[name.key]
@@ -326,27 +350,27 @@ class Expressions:
         arguments = [self.node(argument) for argument in node.args]
         if meaning is not None and meaning.kind == "timed input":
             return self.timed_input(meaning.key, arguments)
-        known = name in ELEMENTWISE or name in ("clip", "exprel", "int", "floor", "ceil", "timestep")
-        function = f"ops.{name}" if known else f"user[{name!r}]"
+        known = name in ELEMENTWISE or name in OTHERS
+        function = f"ops.{name.strip('_')}" if known else f"user[{name!r}]"
         if not known:
             arguments = [replace(a, text=f"ops.tensor({a.text})") if a.number else a for a in arguments]
         if not (known and name not in SINGULAR) and not all(a.constant for a in arguments):
             code = self.singular(function, *arguments)
             return code if known else replace(code, constant=False, number=False)
-        kind = "integer" if name in ("int", "floor", "ceil", "timestep") else "float"
+        kind = "integer" if name in WHOLE else "float"
         code = self.combine(f"{function}({', '.join(a.text for a in arguments)})", kind, *arguments)
-        if name in ("int", "floor", "ceil", "timestep"):
+        if name in WHOLE:
             return replace(code, wide=False)
         return code if known else replace(code, constant=False, number=False)
 
     def random(self, name):
         key = f"{self.block.name}/{name.value}"
-        self.renderer.noise[key] = (name.key, self.block.size, self.block.name)
+        self.renderer.noise[key] = (name.key, 1 if name.shared else self.block.size, self.block.name)
         return Code(f"N[{key!r}][{self.step}]", full=True, random=True)
 
     def timed_input(self, key, arguments):
         timed = self.renderer.program.inputs[key]
-        upsampling = _find_K(self.block.dt, timed.dt)
+        upsampling = _find_K(self.block.group_dt, timed.dt)
         columns = ""
         if len(arguments) == 2:
             index = arguments[1]

@@ -1,14 +1,29 @@
 """What a simulation is fed: inputs, random numbers and the state it starts from, checked and made tensors."""
 
+import math
+
 import numpy as np
 import torch
 from brian2 import Clock
-from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit
+from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit
 from brian2.units.stdunits import ms
 
-from brianbridge.model.naming import input_name
+from brianbridge.model.groups import SpikeTimes
+from brianbridge.model.naming import caller_names, input_name
 
-__all__ = ["NoiseFrom", "State", "draw_noise", "given_inputs", "given_noise", "si_tensor", "steps_until"]
+__all__ = [
+    "GivenSpikes",
+    "NoiseFrom",
+    "SpikeRows",
+    "State",
+    "draw_noise",
+    "events_under_way",
+    "given_inputs",
+    "given_noise",
+    "input_step",
+    "si_tensor",
+    "steps_until",
+]
 
 SECOND = get_dimensions(ms)
 
@@ -77,11 +92,13 @@ def given_inputs(model, given):
     ----------
     model : Model
     given : dict
-        `TimedArray` or name to values of shape (time, batch, n), or (time, batch) for one without columns.
+        `TimedArray` or name to values of shape (time, batch, n), or (time, batch) for one without columns;
+        `SpikeGeneratorGroup` or name to spikes, 0 or 1, of shape (time, batch, n).
 
     Returns
     -------
     dict of str to Tensor, shape (time, batch, n)
+        By the name of the input, or ``'spikes GROUP.spike'``.
 
     Raises
     ------
@@ -90,6 +107,10 @@ def given_inputs(model, given):
     """
     tensors = {}
     for key, value in given.items():
+        group = _spike_generator(key, model)
+        if group is not None:
+            tensors[f"spikes {group.name}.spike"] = _given_spikes(group, value)
+            continue
         name = input_name(key, model)
         values = model.input(name).values
         tensor = si_tensor(value, model.input(name).dimensions, f"the input {name}")
@@ -104,6 +125,31 @@ def given_inputs(model, given):
             raise ValueError(f"The input {name} of shape {tuple(tensor.shape)}, {shape}, is empty.")
         tensors[name] = tensor if values.ndim == 2 else tensor[..., None]
     return tensors
+
+
+def _spike_generator(key, model):
+    """The `SpikeTimes` that a group or its name stands for, else None."""
+    name = getattr(key, "name", key)
+    if isinstance(key, str) and hasattr(caller_names().get(key), "variables"):
+        name = caller_names()[key].name
+    return next((g for g in model.groups if isinstance(g, SpikeTimes) and g.name == name), None)
+
+
+def _given_spikes(group, value):
+    tensor = si_tensor(value, DIMENSIONLESS, f"the spikes of {group.name}")
+    if tensor.dim() != 3 or tensor.shape[2] != group.n or 0 in tensor.shape:
+        raise ValueError(
+            f"The spikes of {group.name} need the shape (time, batch, {group.n}), but have "
+            f"{tuple(tensor.shape)}."
+        )
+    return tensor
+
+
+def input_step(name, model):
+    """Time step in seconds of an input, as named by `given_inputs`."""
+    if name.startswith("spikes "):
+        return model[name.removeprefix("spikes ").removesuffix(".spike")].dt
+    return model.input(name).dt
 
 
 def steps_until(duration, first, dt):
@@ -132,8 +178,9 @@ def draw_noise(places, first, steps, batch, generator, dtype, device):
 
     Parameters
     ----------
-    places : dict of str to (str, int, int)
-        Function (``'randn'`` or ``'rand'``), number of elements, and number of steps between two draws.
+    places : dict of str to (str or callable, int, int)
+        Function (``'randn'``, ``'rand'`` or a sampler of the user's), number of elements, and number of steps
+        between two draws.
     first, steps : int
     batch : int
     generator : torch.Generator or None
@@ -146,14 +193,95 @@ def draw_noise(places, first, steps, batch, generator, dtype, device):
     for step in range(first, first + steps):
         for key, (function, size, every) in places.items():
             if step % every == 0:
-                draw = torch.randn if function == "randn" else torch.rand
-                rows[key].append(draw(batch, size, generator=generator, dtype=dtype, device=device))
+                rows[key].append(_draw(function, (batch, size), generator, dtype, device))
     return {
         key: torch.stack(drawn)
         if drawn
         else torch.zeros(0, batch, places[key][1], dtype=dtype, device=device)
         for key, drawn in rows.items()
     }
+
+
+def _draw(function, shape, generator, dtype, device):
+    if function == "randn":
+        return torch.randn(shape, generator=generator, dtype=dtype, device=device)
+    if function == "rand":
+        return torch.rand(shape, generator=generator, dtype=dtype, device=device)
+    seed = torch.randint(2**31, (), generator=generator, device=device).item()
+    before = np.random.get_state()  # the user's function draws from numpy, as Brian2's numpy target does
+    try:
+        np.random.seed(seed)
+        numbers = np.asarray(function(np.arange(math.prod(shape))), dtype=float)
+    finally:
+        np.random.set_state(before)
+    return torch.as_tensor(numbers.reshape(shape)).to(device, dtype)
+
+
+class SpikeRows:
+    """Spikes of a `SpikeGeneratorGroup` by the number of the step: Tensor (1, n) of 0 and 1.
+
+    Parameters
+    ----------
+    table : SpikeTable
+    dtype, device
+    """
+
+    def __init__(self, table, dtype, device):
+        self.period = table.period
+        self.none = torch.zeros(1, table.n, dtype=dtype, device=device)
+        order = np.argsort(table.steps, kind="stable")
+        steps, starts = np.unique(table.steps[order], return_index=True)
+        parts = np.split(table.indices[order], starts[1:]) if len(steps) else []
+        self.spikes = {
+            int(step): torch.as_tensor(part, dtype=torch.int64, device=device)
+            for step, part in zip(steps, parts, strict=True)
+        }
+
+    def __getitem__(self, step):
+        spikes = self.spikes.get(step % self.period if self.period else step)
+        return self.none if spikes is None else self.none.index_fill(-1, spikes, 1.0)
+
+
+class GivenSpikes:
+    """Spikes that a call gives in place of those of a `SpikeGeneratorGroup`; none after their end.
+
+    Parameters
+    ----------
+    values : Tensor, shape (time, batch, n)
+    """
+
+    def __init__(self, values):
+        self.rows = values.unbind(0)
+
+    def __getitem__(self, step):
+        return self.rows[step] if step < len(self.rows) else torch.zeros_like(self.rows[0])
+
+
+def events_under_way(block, start, dtype, device):
+    """Events that a pathway delivers although they were sent before the start.
+
+    Parameters
+    ----------
+    block : Block
+        Of the kind ``'pathway'``.
+    start : int
+        The pathway's first step.
+
+    Returns
+    -------
+    dict of int to Tensor, shape (synapses,)
+        0 or 1 for each synapse, by the step in which they arrive.
+    """
+    rows = {}
+    for steps, synapse in block.under_way.tolist():
+        row = rows.setdefault(start + steps, torch.zeros(block.size, dtype=dtype, device=device))
+        row[synapse] += 1
+    if any((row > 1.5).any() for row in rows.values()):
+        raise ValueError(
+            f"{block.name}: two events arrive at one synapse in the same step, since delays were changed "
+            "while events were under way. Let them arrive before you change the delays."
+        )
+    return rows
 
 
 def given_noise(noise):

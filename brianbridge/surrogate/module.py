@@ -1,6 +1,7 @@
 """`Surrogate`: the torch module generated from a `Model`."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,17 +10,20 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from brianbridge.generation.program import Program
 from brianbridge.generation.schedule import program_of, record_block
 from brianbridge.model.naming import variable_name
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.surrogate.execution import CompiledStep, Run, Segment, flatten, unflatten
 from brianbridge.surrogate.feeding import (
     SECOND,
+    GivenSpikes,
+    SpikeRows,
     State,
     draw_noise,
+    events_under_way,
     given_inputs,
     given_noise,
+    input_step,
     si_tensor,
     steps_until,
 )
@@ -146,14 +150,15 @@ class Surrogate(nn.Module):
         batch=None,
         seed=None,
     ):
-        """Simulate a batch of trials from t = 0, or from where an earlier simulation stopped.
+        """Simulate a batch of trials from the model's own time, or from where an earlier one stopped.
 
         Parameters
         ----------
         inputs : dict, optional
             A `TimedArray` (or its name in the equations) to a tensor, array or Quantity of shape
             (time, batch, n), or (time, batch) for a one-dimensional array, on the array's own time step. The
-            first row is for t = 0 and the last one holds on, as in Brian2. Tensors are in SI units.
+            first row is for t = 0 and the last one holds on, as in Brian2. Tensors are in SI units. For a
+            `SpikeGeneratorGroup`: its spikes, 0 or 1, on its own time step.
         duration : Quantity, optional
             Default: until the end of the longest of the given inputs.
         record : sequence
@@ -209,7 +214,25 @@ class Surrogate(nn.Module):
         tensors = {timed.name: torch.tensor(timed.values)[:, None] for timed in self.model.inputs}
         tensors |= {name: value[:, None] for (group, name), value in self.values().items() if not group}
         tensors = {name: v if v.dim() == 3 else v[..., None] for name, v in tensors.items()} | given
-        return {name: v.to(self.device, self.ops.dtype).unbind(0) for name, v in tensors.items()}
+        tensors = {name: v.to(self.device, self.ops.dtype) for name, v in tensors.items()}
+        rows = {f"spikes {event}": table for event, table in self._spike_rows().items()}
+        rows |= {f"under way {pathway}": events for pathway, events in self._under_way().items()}
+        for name, v in tensors.items():
+            rows[name] = GivenSpikes(v) if name in rows else v.unbind(0)
+        return rows
+
+    def _spike_rows(self):
+        tables = self.program.spike_tables
+        return {event: SpikeRows(table, self.ops.dtype, self.device) for event, table in tables.items()}
+
+    def _under_way(self):
+        return {
+            block.name: events_under_way(
+                block, -(-self.program.start // self.program.every(block.dt)), self.ops.dtype, self.device
+            )
+            for block in self.program.blocks
+            if block.kind == "pathway" and len(block.under_way)
+        }
 
     def _batch_size(self, inputs, initial, noise, batch):
         sizes = {name: value.shape[1] for name, value in inputs.items()}
@@ -230,7 +253,7 @@ class Surrogate(nn.Module):
         if duration is None:
             if not inputs:
                 raise ValueError("Say how long to simulate: duration=500*ms, since no input was given.")
-            end = max(len(value) * self.model.input(name).dt for name, value in inputs.items())
+            end = max(len(value) * input_step(name, self.model) for name, value in inputs.items())
             duration = Quantity(end - first * self.program.dt, dim=SECOND)
         return steps_until(duration, first, self.program.dt)
 
@@ -261,13 +284,13 @@ class Surrogate(nn.Module):
                 block, more = record_block(self._live, arrays, group, variable)
                 arrays |= more
                 records.append((block, position))
-        return Program(program.blocks, arrays, program.inputs, program.events, program.dt), records
+        return replace(program, arrays=arrays), records
 
     def _start(self, compiled, inputs, duration, initial, noise, batch, seed):
         """Everything that a simulation reads, checked; and its state at the start."""
         inputs, noise = given_inputs(self.model, inputs or {}), given_noise(noise)
         batch = self._batch_size(inputs, initial, noise, batch)
-        first = initial.step if isinstance(initial, State) else 0
+        first = initial.step if isinstance(initial, State) else self.program.start
         run = Run(
             rows=self._rows(inputs),
             parameters=self._arrays(compiled),
@@ -354,12 +377,15 @@ class Surrogate(nn.Module):
         if (group, expression) not in self._compiled:
             known = dict(self.program.arrays)
             block, more = record_block(self._live, known, group, expression)
-            program = Program((), known | more, self.program.inputs, self.program.events, self.program.dt)
+            program = replace(self.program, blocks=(), arrays=known | more)
             self._compiled[group, expression] = CompiledStep(
                 program, [(block, 0)], self.ops, self.model.functions
             )
         compiled = self._compiled[group, expression]
-        places = {key: (function, size, 1) for key, (function, size, _) in compiled.rendered.noise.items()}
+        places = {
+            key: (self.program.samplers.get(key, function), size, 1)
+            for key, (function, size, _) in compiled.rendered.noise.items()
+        }
         noise = draw_noise(places, 0, 1, run.batch, run.generator, self.ops.dtype, self.device)
         constants = compiled.prelude(self._arrays(compiled), self.ops.dtype)
         output = [[]]
@@ -420,7 +446,8 @@ class Surrogate(nn.Module):
         places, firsts = {}, {}
         for key, (function, size, name) in compiled.rendered.noise.items():
             every = self.program.every(blocks[name].dt)
-            places[key], firsts[key] = (function, size, every), -(-run.first // every)
+            places[key] = (self.program.samplers.get(key, function), size, every)
+            firsts[key] = -(-run.first // every)
         unknown = set(given) - set(places)
         if unknown:
             raise ValueError(

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from brian2.core.functions import DEFAULT_FUNCTIONS
 
+from brianbridge.generation.random_numbers import poisson_quantile
 from brianbridge.surrogate.spike_gradients import Spike
 
 __all__ = ["Operations"]
@@ -193,6 +194,12 @@ class Operations:
         steps = (time + 1e-3 * dt) / dt
         return steps.detach().to(torch.int64) if torch.is_tensor(steps) else int(steps)
 
+    def poisson_quantile(self, probability, mean):
+        """What ``poisson(mean)`` becomes; it has no gradient."""
+        probability, mean = (self.tensor(x).detach() for x in (probability, mean))
+        counts = poisson_quantile(probability.cpu().numpy(), mean.cpu().numpy())
+        return torch.from_numpy(np.atleast_1d(counts)).to(probability.device)
+
     def real(self, x):
         """An integer or boolean tensor in floating point."""
         return x.to(self.dtype)
@@ -295,6 +302,21 @@ class Operations:
         if isinstance(delays, int):
             return seen[delays].index_select(-1, sources)
         return torch.cat(seen, -1).index_select(-1, delays * seen[0].shape[-1] + sources)
+
+    def also_arrived(self, mask, late, pathway):
+        """Add events that were sent before the start, 0 or 1 for each synapse, or None."""
+        if late is None:
+            return mask
+        if ((mask > 0.5) & (late > 0.5)).any():
+            raise ValueError(
+                f"{pathway}: two events arrive at one synapse in the same step, since delays were changed "
+                "while events were under way. Let them arrive before you change the delays."
+            )
+        return mask + late
+
+    def put(self, base, index, value):
+        """``base[index] = value``; every element at most once."""
+        return base.index_copy(-1, index, value.to(base.dtype))
 
     def add_at(self, base, index, order, value):
         """``base[index] += value`` in the order in which Brian2's queue delivers events."""

@@ -31,7 +31,7 @@ class Rendered:
         Events whose present value is part of ``S``, after the arrays.
     pathways : tuple of (str, str, int)
         Name, event and number of past steps that each delayed pathway remembers, after the events in ``S``.
-    noise : dict of str to (str, int, bool)
+    noise : dict of str to (str, int, str)
         Places that draw random numbers: function, size of the array, and the runner that draws.
     comparisons : dict of (str, int) to (str, Dimension or None)
         Keys of ``G``: the comparisons in thresholds, with the group and the dimensions of what they compare.
@@ -142,11 +142,15 @@ class _Renderer:
             if name is None:
                 expressions.define(line)
                 continue
-            target, value = expressions.assignment(line)
+            old, value = expressions.assignment(line)
             if line.variable in block.gates:
                 gate = expressions.read(block.gates[line.variable])
-                value = f"ops.where({gate.text}, {value}, {target})"
-            self.step.append(f"{target} = {value}")
+                value = f"ops.where({gate.text}, {value}, {old})"
+            self.step.append(expressions.write(line, value))
+
+    def _generator(self, block, expressions):
+        event = self.event(block.event)
+        self.step.append(f"{event} = ops.event(X[{'spikes ' + block.event!r}][{expressions.step}], {event})")
 
     def _threshold(self, block, expressions):
         for line in block.lines:
@@ -166,8 +170,8 @@ class _Renderer:
             if line.variable not in block.names:
                 expressions.define(line)
                 continue
-            target, value = expressions.assignment(line)
-            self.step.append(f"{target} = ops.reset({mask}, {value}, {target})")
+            old, value = expressions.assignment(line)
+            self.step.append(expressions.write(line, f"ops.reset({mask}, {value}, {old})"))
 
     def _pathway(self, block, expressions):
         mask = self.new_name(f"arrived_{expressions.number}")
@@ -182,6 +186,9 @@ class _Renderer:
             self.step.append(f"{past} = {seen}[:-1]")
         delays = int(block.delays[0]) if len(block.delays) == 1 else self.constant(f"delays {block.name}")
         self.step.append(f"{mask} = ops.arrived({seen}, {delays}, {sources})")
+        if len(block.under_way):
+            late = f"X[{'under way ' + block.name!r}].get({expressions.step})"
+            self.step.append(f"{mask} = ops.also_arrived({mask}, {late}, {block.name!r})")
         for line in block.lines:
             self._pathway_line(block, expressions, line, mask)
 
@@ -193,7 +200,7 @@ class _Renderer:
         if name.index is not None:
             self._line_at(block, expressions, line, mask)
             return
-        target, value = expressions.assignment(line)
+        target, value = expressions.assignment(line)  # a synapse's own variable: the whole array
         if line.variable == "lastupdate" or (
             line.variable in block.decays and line.expression.strip() == f"_{line.variable}"
         ):

@@ -6,7 +6,7 @@ from brian2.parsing.expressions import parse_expression_dimensions
 from brian2.units.fundamentalunits import get_unit
 from brian2.utils.stringtools import get_identifiers
 
-from brianbridge.model.description import Neurons
+from brianbridge.model.groups import Neurons
 from brianbridge.model.naming import variable_name
 from brianbridge.surrogate.spike_gradients import SpikeGradient
 

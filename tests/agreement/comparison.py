@@ -10,7 +10,7 @@ from brian2 import EventMonitor, SpikeMonitor, StateMonitor
 from brianbridge.generation.frozen_noise import freeze_noise
 from brianbridge.generation.program import Program
 from brianbridge.model.capture import capture
-from brianbridge.model.description import Neurons
+from brianbridge.model.groups import Neurons
 from brianbridge.surrogate.module import Surrogate
 
 TOLERANCE = 1e-9  # of a variable's range
@@ -66,7 +66,8 @@ def compare(network, steps, seed=1, namespace=None):
     for name, monitor in spikes.items():
         ours = records[name][:, 0].numpy() > 0.5
         theirs = np.zeros_like(ours)
-        theirs[np.round(monitor.t_ / surrogate.program.dt).astype(int), monitor.i[:]] = True
+        steps = np.round(monitor.t_ / surrogate.program.dt).astype(int) - surrogate.program.start
+        theirs[steps, monitor.i[:]] = True
         result.spikes[name] = int(theirs.sum())
         result.differing[name] = int((ours != theirs).sum())
     return result
@@ -101,7 +102,7 @@ def distance(ours, monitor, name, surrogate):
     """Largest difference as a part of the range that the variable covers; infinite where shapes differ."""
     theirs = monitor.variables[name.split(".")[1]].get_value().astype(float)
     every = round(float(monitor.clock.dt) / surrogate.program.dt)
-    ours = ours[::every].astype(float)
+    ours = ours[-surrogate.program.start % every :: every].astype(float)
     if ours.shape[1] == 1:
         theirs = theirs[:, :1]  # Brian2 records shared variables once for every element
     if np.array_equal(ours, theirs, equal_nan=True):
