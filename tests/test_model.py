@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from brian2 import *
 
 import brianbridge as bb
@@ -248,25 +249,71 @@ def test_empty_projection():
 def test_refusals_come_all_at_once_with_remedies():
     cells = NeuronGroup(2, "dv/dt = -v/(5*ms) : 1\nx : 1", method="gsl", name="cells")
     other = NeuronGroup(2, "y : 1 (linked)", name="other")
-    other.y = linked_var(cells, "x")
-    cells.run_regularly("x = 0", dt=5 * ms)
-    poisson = PoissonGroup(2, 5 * Hz, name="poisson")
+    cells.run_at("x = 0", times=[5] * ms)
 
     @network_operation(name="operation")
     def nothing():
         pass
 
     with pytest.raises(bb.Refused) as caught:
-        bb.wrap(Network(cells, other, poisson, nothing))
+        bb.wrap(Network(cells, other, nothing))
     named = {refusal.object for refusal in caught.value.refusals}
-    assert named == {"cells", "other", "poisson", "operation"}
+    assert named == {"cells", "other", "operation"}
     text = str(caught.value)
-    assert (
-        "rand() < rates*dt" in text
-        and "run_regularly" in text
-        and "GSL" in text
-        and "linked variable 'y'" in text
+    assert "run_at('x = 0')" in text and "run_regularly" in text and "GSL" in text and "'y' (linked)" in text
+
+
+def test_every_kind_of_part_is_stored():
+    cells = NeuronGroup(3, "dv/dt = -v/(5*ms) : volt\nx : 1", method="euler", name="cells")
+    source = NeuronGroup(3, "z : volt (linked)", name="source")
+    source.z = linked_var(cells, "v", index=[2, 0, 1])
+    cells[1:].run_regularly("x = rand()", dt=2 * ms)
+    poisson = PoissonGroup(2, "10*Hz*(1 + i)", name="poisson")
+    generator = SpikeGeneratorGroup(2, [0, 1], [1, 2] * ms, period=5 * ms, name="generator")
+    synapses = Synapses(poisson, cells, "w : volt", on_pre="v_post += w", delay=3 * ms, name="synapses")
+    synapses.connect()
+    onto = Synapses(generator, synapses, on_pre="w_post += 1*mV", name="onto")
+    onto.connect(j="i")
+    drive = PoissonInput(cells[:2], "v", 10, 100 * Hz, 0.1 * mV)
+    model = bb.wrap(Network(cells, source, poisson, generator, synapses, onto, drive))
+    text, arrays = model_to_parts(model)
+    again = model_from_parts(text, arrays)
+    assert again.hash == model.hash
+    assert {type(g).__name__ for g in again.groups} == {
+        "Neurons",
+        "PoissonNeurons",
+        "SpikeTimes",
+        "Projection",
+    }
+    assert [type(op).__name__ for op in again["cells"].operations] == ["Operation", "PoissonDrive"]
+    one, other = (
+        bb.Surrogate(m, dtype=torch.float64)(duration=6 * ms, record=["cells.v"], seed=2)
+        for m in (model, again)
     )
+    assert torch.equal(one["cells.v"], other["cells.v"])
+
+
+@pytest.mark.parametrize(
+    "old, new, problem",
+    [
+        ('"group": "source"', '"group": "nobody"', "is linked to 'nobody'"),
+        ('"part": [1, 3]', '"part": [1, 4]', "is for no part of it"),
+        ('"rate": 100.0', '"rate": -1.0', "no possible number or rate"),
+        ('"period": 0.005', '"period": -1.0', "its period are impossible"),
+        ('"name": "cells_subgroup_run_regularly"', '"name": "x; import os"', "is not a name"),
+    ],
+)
+def test_impossible_parts_are_refused(old, new, problem):
+    cells = NeuronGroup(3, "v : volt\ny : volt (linked)\nx : 1", name="cells")
+    source = NeuronGroup(3, "z : volt", name="source")
+    cells.y = linked_var(source, "z")
+    cells[1:].run_regularly("x = 1", name="cells_subgroup_run_regularly")
+    generator = SpikeGeneratorGroup(2, [0, 1], [1, 2] * ms, period=5 * ms, name="generator")
+    drive = PoissonInput(cells, "v", 10, 100 * Hz, 0.1 * mV)
+    text, arrays = model_to_parts(bb.wrap(Network(cells, source, generator, drive)))
+    assert old in text
+    with pytest.raises(StorageError, match=problem):
+        model_from_parts(text.replace(old, new), arrays)
 
 
 def test_a_standalone_device_is_refused():

@@ -8,7 +8,7 @@ from brian2 import *
 import brianbridge as bb
 from brianbridge.generation.frozen_noise import freeze_noise
 from brianbridge.model.naming import UnknownName
-from tests.networks import small_network
+from tests.networks import small_network, standalone
 
 # -- names --------------------------------------------------------------------------------------------
 
@@ -413,16 +413,32 @@ def test_wrong_units_in_a_pathway():
         bb.wrap(Network(cells, links))
 
 
-def test_a_network_that_ran_and_values_that_are_missing():
+def test_a_network_that_ran_goes_on_where_it_stands():
+    cells = NeuronGroup(2, "dv/dt = -v/(5*ms) : 1", method="exact")
+    cells.v = 1
+    net = Network(cells)
+    net.run(1 * ms)
+    model = bb.wrap(net)
+    assert model.time == 1e-3
+    records = bb.Surrogate(model, dtype=torch.float64)(duration=1 * ms, record=[cells.v])
+    assert float(records.time[0]) == pytest.approx(1e-3)
+    assert records[cells.v][-1].numpy() == pytest.approx(np.exp(-2 / 5))
+
+
+def test_a_network_that_ran_cannot_be_rebuilt_for_a_standalone_device():
+    cells = NeuronGroup(2, "dv/dt = -v/(5*ms) : 1", method="exact")
+    net = Network(cells)
+    net.run(1 * ms)
+    model = bb.wrap(net)
+    with standalone(), pytest.raises(ValueError, match="starts at t = 0.001 s"):
+        model.network()
+
+
+def test_values_that_are_missing():
     cells = NeuronGroup(2, "dv/dt = -v/(5*ms) : 1\na : 1", method="euler")
     cells.a = [1, np.nan]
-    net = Network(cells)
     with pytest.raises(bb.Refused, match="'a' starts with NaN"):
-        bb.wrap(net)
-    cells.a = 1
-    net.run(1 * ms)
-    with pytest.raises(bb.Refused, match="already run until t = 1. ms"):
-        bb.wrap(net)
+        bb.wrap(Network(cells))
 
 
 def test_wrap_leaves_the_network_and_brian2_alone(capsys):

@@ -61,8 +61,7 @@ def program_of(model, live):
             else:
                 if block is not None:
                     blocks.append(block)
-    clocks = {obj.name: obj.clock for obj in live.network.sorted_objects if isinstance(obj, CodeRunner)}
-    dt, unaligned = _common_step(clocks or {name: group.clock for name, group in live.groups.items()})
+    dt, unaligned = _common_step(_clocks(live))
     refusals += unaligned
     if refusals:
         raise Refused(refusals)
@@ -85,6 +84,13 @@ def program_of(model, live):
         },
         samplers=arrays.samplers,
     )
+
+
+def _clocks(live):
+    """Clocks of all groups, and those of operations that have their own."""
+    clocks = {name: group.clock for name, group in live.groups.items()}
+    runners = [obj for obj in live.network.sorted_objects if isinstance(obj, CodeRunner)]
+    return clocks | {obj.name: obj.clock for obj in runners if obj.clock.dt_ != obj.group.clock.dt_}
 
 
 def _common_step(clocks):

@@ -16,6 +16,7 @@ from brian2 import (
     linked_var,
     second,
 )
+from brian2.devices.device import get_device, runtime_device
 from brian2.equations.equations import parse_string_equations
 from brian2.units.fundamentalunits import Quantity
 
@@ -72,13 +73,20 @@ def rebuild(model):
     Raises
     ------
     ValueError
-        If the equations use functions of the user's own, which the model lacks since it comes from a file.
+        If the equations use functions of the user's own, which the model lacks since it comes from a file; or
+        if the model starts later than t = 0, on a standalone device.
     """
     missing = sorted({name for group in model.groups for name in group.functions} - set(model.functions))
     if missing:
         raise ValueError(
             f"The equations use {', '.join(missing)}, functions of your own, which files do not hold. Hand "
             f"them over: trained.with_functions({{'{missing[0]}': {missing[0]}}})."
+        )
+    if model.time > 0 and get_device() is not runtime_device:
+        raise ValueError(
+            f"The model starts at t = {model.time:g} s, where its network was when it was wrapped; a "
+            "standalone device starts at 0 s. Wrap the network before its first run, or use "
+            "set_device('runtime')."
         )
     return _Rebuild(model).live()
 
@@ -246,7 +254,8 @@ def _projection(model, group, groups, clock, namespace):
     for pathway in group.pathways:
         if pathway.delay.shape != () and group.n:
             getattr(live, pathway.name).variables["delay"].set_value(np.array(pathway.delay))
-        send(getattr(live, pathway.name), pathway.under_way)
+        if len(pathway.under_way):
+            send(getattr(live, pathway.name), pathway.under_way)
     return live
 
 

@@ -63,6 +63,15 @@ def test_run_regularly_at_steps_of_its_own():
     assert result.surrogate.program.dt == pytest.approx(0.05e-3)
 
 
+def test_clocks_that_are_no_multiples_of_each_other():
+    fast = NeuronGroup(2, "dv/dt = (x - v)/(3*ms) : 1\nx : 1 (linked)", method="euler", dt=0.2 * ms)
+    slow = NeuronGroup(2, "du/dt = (1 - u)/(9*ms) : 1", method="euler", dt=0.3 * ms)
+    fast.x = linked_var(slow, "u")
+    result = agree(Network(fast, slow), 120)
+    assert result.bit_equal
+    assert result.surrogate.program.dt == pytest.approx(0.1e-3)
+
+
 def test_run_regularly_more_often_than_the_group_has_steps():
     """Brian2 reads t from the group's clock, which then stands at its next step already."""
     slow = NeuronGroup(3, "x : 1\ny : 1", dt=0.4 * ms, name="slow")
