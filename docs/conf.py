@@ -1,6 +1,8 @@
 """Sphinx configuration. Build with `make docs`."""
 
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 import brianbridge
 
@@ -8,8 +10,9 @@ project = "brianbridge"
 copyright = "the brianbridge contributors"
 version = release = installed_version("brianbridge")
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser"]
-exclude_patterns = ["_build"]
+sys.path.insert(0, str(Path(__file__).parent))  # for the table of features
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser", "feature_table"]
+exclude_patterns = ["_build", "_feature_table.md"]
 html_theme = "furo"
 html_title = "brianbridge"
 myst_heading_anchors = 3

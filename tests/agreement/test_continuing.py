@@ -49,6 +49,7 @@ def network(delay="5*ms*rand()"):
 
 
 @pytest.mark.parametrize("before", [0.1, 7.3, 20.0])
+@pytest.mark.agrees("Networks: several runs")
 def test_after_a_run(before):
     net = network()
     net.run(before * ms)
@@ -57,6 +58,7 @@ def test_after_a_run(before):
     assert result.total_spikes > 30
 
 
+@pytest.mark.agrees("Synapses: delays changed between runs")
 def test_events_under_way_keep_their_time_when_delays_change():
     source = SpikeGeneratorGroup(3, [0, 1, 2, 0, 1], [0, 1, 2, 9, 9.5] * ms)
     target = NeuronGroup(3, "dv/dt = -v/(5*ms) : 1", method="exact")
@@ -85,6 +87,7 @@ def test_two_events_at_once_are_no_silent_difference():
         surrogate(duration=5 * ms)
 
 
+@pytest.mark.agrees("Networks: store and restore")
 def test_stored_and_restored():
     net = network()
     net.store()
@@ -116,6 +119,10 @@ def test_time_and_events_are_stored():
     assert torch.equal(one["cells.v"], other["cells.v"])
 
 
+@pytest.mark.refused(
+    "Networks: dt changed while events are under way",
+    why="Brian2 rounds the events to the new step and may lose some",
+)
 def test_changed_step_with_events_under_way_is_refused():
     net = network()
     net.run(5 * ms)

@@ -14,6 +14,10 @@ from tests.agreement.comparison import agree
     "refractory",
     ["3*ms", "t_ref", "t_ref*(1 + u)", "v > 0.2", "v > 0.2 and u < 0.4", "clamped", 2.5],
 )
+@pytest.mark.agrees(
+    "Neurons: refractory periods given as time, variable, expression or condition",
+    "Neurons: (unless refractory)",
+)
 def test_refractoriness(refractory, unless):
     cells = NeuronGroup(
         10,
@@ -60,6 +64,7 @@ def test_noise_while_refractory():
     assert agree(Network(cells), 400).bit_equal
 
 
+@pytest.mark.agrees("Neurons: subexpressions, also (constant over dt)")
 def test_subexpressions():
     cells = NeuronGroup(
         10,
@@ -81,6 +86,7 @@ def test_subexpressions():
     assert agree(Network(cells), 400).total_spikes > 20
 
 
+@pytest.mark.agrees("Neurons: shared variables")
 def test_shared_variables():
     cells = NeuronGroup(
         6,
@@ -103,6 +109,7 @@ def test_shared_variables():
     assert agree(Network(cells, synapses), 600).total_spikes > 20
 
 
+@pytest.mark.agrees("Neurons: boolean and integer variables")
 def test_boolean_and_integer_variables():
     cells = NeuronGroup(
         9,
@@ -123,6 +130,7 @@ def test_boolean_and_integer_variables():
     assert result.records["counting.count"].max() > 3
 
 
+@pytest.mark.agrees("Equations: functions of Brian2")
 def test_functions_of_brian2():
     cells = NeuronGroup(
         6,
@@ -141,6 +149,7 @@ def test_functions_of_brian2():
     assert agree(Network(cells), 300).total_spikes > 5
 
 
+@pytest.mark.agrees("Inputs: TimedArray with one or two dimensions, also beyond its end")
 def test_timed_arrays():
     one = TimedArray(np.random.rand(15), dt=2 * ms)
     two = TimedArray(np.random.rand(30, 4) * mV, dt=1 * ms)  # over after 30 ms of 50
@@ -163,6 +172,7 @@ def test_timed_arrays():
     assert agree(Network(cells), 500).total_spikes > 20
 
 
+@pytest.mark.agrees("Inputs: TimedArray in Synapses, indexed by synapse or neuron")
 def test_timed_array_in_synapses():
     gate = TimedArray((np.random.rand(40, 5) > 0.5).astype(float), dt=1 * ms)
     cells = NeuronGroup(5, "dv/dt = (1.5 - v)/(5*ms) : 1", threshold="v > 1", reset="v = 0", method="exact")
@@ -175,6 +185,7 @@ def test_timed_array_in_synapses():
     assert agree(Network(cells, synapses), 600).total_spikes > 20
 
 
+@pytest.mark.agrees("Equations: t and dt")
 def test_time_in_equations():
     cells = NeuronGroup(
         4,
@@ -188,6 +199,7 @@ def test_time_in_equations():
     assert agree(Network(cells), 400).total_spikes > 4
 
 
+@pytest.mark.agrees("Equations: names that other languages reserve")
 def test_names_that_collide():
     cells = NeuronGroup(
         3,
@@ -219,6 +231,7 @@ def test_names_that_collide():
     assert agree(Network(cells, others, synapses), 300).total_spikes > 10
 
 
+@pytest.mark.agrees("Neurons: custom events, run_on_event")
 def test_custom_events():
     cells = NeuronGroup(
         6,
@@ -237,6 +250,7 @@ def test_custom_events():
     assert result.spikes["neurongroup.half"] > 10
 
 
+@pytest.mark.agrees("Schedule: slots and order of objects")
 def test_thresholds_without_reset_and_order_of_objects():
     cells = NeuronGroup(5, "dv/dt = (1.2 - v)/(5*ms) : 1", threshold="v > 1", method="exact")
     cells.v = "rand()"
@@ -254,6 +268,7 @@ def test_only_equations():
 
 
 @pytest.mark.parametrize("steps", [(0.1, 0.5), (0.5, 0.1), (0.1, 0.3)])
+@pytest.mark.agrees("Schedule: several clocks")
 def test_two_clocks(steps):
     eqs = """dv/dt = (drive(t) + I - v)/(5*ms) + 0.2*xi*(5*ms)**-0.5 : 1 (unless refractory)
     I : 1"""

@@ -25,6 +25,7 @@ def driven(source, n=4, delay=None, name="cells"):
 
 
 @pytest.mark.parametrize("rates", ["number", "each", "text", "timed"])
+@pytest.mark.agrees("Inputs: PoissonGroup with rates as numbers, text or TimedArray")
 def test_poisson_group(rates):
     stimulus = TimedArray(np.linspace(0, 600, 60).reshape(12, 5) * Hz, dt=2 * ms)
     given = {
@@ -46,6 +47,7 @@ def test_part_of_a_poisson_group():
 
 @pytest.mark.parametrize("period", [0, 8])
 @pytest.mark.parametrize("dt", [0.1, 0.2])
+@pytest.mark.agrees("Inputs: SpikeGeneratorGroup, also periodic and with its own dt")
 def test_spike_generator(period, dt):
     times = [0, 1, 2, 2, 3.05, 7, 7.799]
     source = SpikeGeneratorGroup(4, [3, 0, 1, 2, 3, 0, 2], times * ms, period=period * ms, dt=dt * ms)
@@ -59,6 +61,7 @@ def test_spike_generator_without_spikes():
     assert agree(Network(source, *driven(source)), 50).bit_equal
 
 
+@pytest.mark.agrees("Inputs: spikes of a SpikeGeneratorGroup given for each trial")
 def test_spikes_of_each_trial():
     """A generator's spikes can be given for each trial, as those of a generator that has them itself."""
     rng = np.random.default_rng(3)
@@ -86,6 +89,7 @@ def test_spikes_of_each_trial_have_to_fit():
         surrogate({"source": np.zeros((10, 4))})
 
 
+@pytest.mark.agrees("Inputs: PoissonInput")
 def test_poisson_input():
     cells = NeuronGroup(5, "dv/dt = -v/(10*ms) : volt\nx : 1", method="exact", name="cells")
     few = PoissonInput(cells, "v", 20, 300 * Hz, 0.5 * mV)
@@ -104,12 +108,14 @@ def test_poisson_input_has_the_right_statistics():
     assert 80 < counts.var() < 120
 
 
+@pytest.mark.agrees("Randomness: BinomialFunction")
 def test_numbers_of_a_binomial_function():
     drawn = BinomialFunction(10, 0.3)
     cells = NeuronGroup(3, "dv/dt = (drawn() - v)/(5*ms) : 1", method="euler")
     assert agree(Network(cells), 100).bit_equal
 
 
+@pytest.mark.agrees("Randomness: poisson()")
 def test_poisson_numbers():
     cells = NeuronGroup(6, "dv/dt = -v/(5*ms) : 1\nrate : 1", threshold="poisson(0.02) > 0", reset="v += 1")
     cells.rate = "i"
@@ -128,6 +134,7 @@ def test_poisson_quantile_inverts_the_distribution():
     assert np.all(poisson_quantile(uniform, 0.0) == 0)
 
 
+@pytest.mark.agrees("Randomness: in Synapses")
 def test_random_numbers_in_synapses():
     cells = NeuronGroup(5, "dv/dt = (1.3 - v)/(5*ms) : 1", threshold="v > 1", reset="v = 0", method="euler")
     cells.v = "rand()"
@@ -145,6 +152,7 @@ def test_random_numbers_in_synapses():
     assert agree(Network(cells, synapses), 300).bit_equal
 
 
+@pytest.mark.agrees("Randomness: one number for a whole group")
 def test_random_numbers_of_a_whole_group():
     cells = NeuronGroup(4, "dv/dt = (drive - v)/(5*ms) : 1\ndrive : 1 (shared)", method="euler")
     cells.run_regularly("drive = randn()", dt=1 * ms)

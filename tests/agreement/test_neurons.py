@@ -9,6 +9,7 @@ from brian2 import *
 from tests.agreement.comparison import agree
 
 
+@pytest.mark.agrees("Neurons: thresholds and resets")
 def test_leaky_integrate_and_fire():
     tau = 10 * ms
     cells = NeuronGroup(
@@ -31,6 +32,7 @@ def test_leaky_integrate_and_fire():
     assert result.total_spikes > 50
 
 
+@pytest.mark.agrees("Neurons: parameters written by resets")
 def test_adaptive_exponential():
     C, gL, EL, VT, DeltaT = 281 * pF, 30 * nS, -70.6 * mV, -50.4 * mV, 2 * mV
     tauw, a, b, Vr, Vcut = 144 * ms, 4 * nS, 80.5 * pA, -70.6 * mV, -40.4 * mV
@@ -110,6 +112,7 @@ EXPLICIT = ["euler", "rk2", "rk4"]
 
 
 @pytest.mark.parametrize("method", EXPLICIT)
+@pytest.mark.agrees("State updaters: euler, rk2, rk4, exponential_euler")
 def test_explicit_methods_on_a_nonlinear_model(method):
     tau = 10 * ms
     drive = TimedArray(np.random.rand(20, 3), dt=3 * ms)
@@ -128,6 +131,7 @@ def test_explicit_methods_on_a_nonlinear_model(method):
 
 
 @pytest.mark.parametrize("method", ["euler", "heun"])
+@pytest.mark.agrees("State updaters: euler and heun with additive noise", "Randomness: xi")
 def test_stochastic_methods_with_additive_noise(method):
     tau, sigma = 10 * ms, 5 * mV
     cells = NeuronGroup(
@@ -144,6 +148,7 @@ def test_stochastic_methods_with_additive_noise(method):
 
 
 @pytest.mark.parametrize("method", ["heun", "milstein"])
+@pytest.mark.agrees("State updaters: heun and milstein with multiplicative noise")
 def test_stochastic_methods_with_multiplicative_noise(method):
     tau = 10 * ms
     cells = NeuronGroup(
@@ -160,6 +165,7 @@ def test_stochastic_methods_with_multiplicative_noise(method):
 
 
 @pytest.mark.parametrize("method", ["exact", "linear", "independent", "exponential_euler"])
+@pytest.mark.agrees("State updaters: exact, linear, independent")
 def test_exact_methods(method):
     tau_s, tau_m = 5 * ms, 10 * ms
     coupled = "" if method == "independent" else "+ g"
@@ -178,11 +184,13 @@ def test_exact_methods(method):
     assert result.total_spikes > 20
 
 
+@pytest.mark.agrees("State updaters: a list of candidates")
 def test_method_chosen_from_brian2s_list():
     cells = NeuronGroup(3, "dv/dt = (1.5 - v)/(10*ms) : 1", threshold="v > 1", reset="v = 0")
     assert agree(Network(cells)).total_spikes > 0
 
 
+@pytest.mark.agrees("Randomness: randn()", "Randomness: rand()")
 def test_noise_in_reset_and_threshold():
     cells = NeuronGroup(
         10,

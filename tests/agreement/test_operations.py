@@ -23,6 +23,7 @@ def neurons(n=4, name="cells", **options):
 
 
 @pytest.mark.parametrize("when", ["start", "before_groups", "after_resets", "end"])
+@pytest.mark.agrees("Neurons: run_regularly with its own slot, order and dt")
 def test_run_regularly(when):
     cells = neurons()
     cells.run_regularly("x = v + I; I = 0.1*sin(t/ms)", dt=0.7 * ms, when=when)
@@ -30,6 +31,7 @@ def test_run_regularly(when):
     assert agree(Network(cells), 300).bit_equal
 
 
+@pytest.mark.agrees("Neurons: run_regularly of a subgroup")
 def test_run_regularly_on_a_part():
     cells = neurons(6)
     cells[1:4].run_regularly("x = 2*x + i; v = 0.5*v", dt=2 * ms)
@@ -63,6 +65,7 @@ def test_run_regularly_at_steps_of_its_own():
     assert result.surrogate.program.dt == pytest.approx(0.05e-3)
 
 
+@pytest.mark.agrees("Schedule: clocks that are no multiples of each other")
 def test_clocks_that_are_no_multiples_of_each_other():
     fast = NeuronGroup(2, "dv/dt = (x - v)/(3*ms) : 1\nx : 1 (linked)", method="euler", dt=0.2 * ms)
     slow = NeuronGroup(2, "du/dt = (1 - u)/(9*ms) : 1", method="euler", dt=0.3 * ms)
@@ -80,6 +83,7 @@ def test_run_regularly_more_often_than_the_group_has_steps():
     assert agree(Network(slow), 100).bit_equal
 
 
+@pytest.mark.agrees("Synapses: run_regularly")
 def test_run_regularly_of_synapses():
     cells = neurons()
     synapses = Synapses(cells, cells, "w : 1", on_pre="v_post += w")
@@ -100,6 +104,7 @@ def test_coarser_training_step_keeps_the_interval_of_run_regularly():
 
 
 @pytest.mark.parametrize("index", ["same", "array", "variable", "part", "single", "shared"])
+@pytest.mark.agrees("Neurons: linked variables")
 def test_linked_variables(index):
     cells = neurons(4)
     shared = NeuronGroup(1, "ds/dt = -s/(7*ms) : 1", method="exact", name="single")
@@ -122,6 +127,7 @@ def test_linked_variables(index):
     assert agree(Network(cells, readers, shared, scalar), 200).bit_equal
 
 
+@pytest.mark.agrees("Neurons: links to subexpressions and to links")
 def test_linked_to_a_subexpression_and_to_a_link():
     first = NeuronGroup(3, "dv/dt = (1 - v)/(5*ms) : 1\ntwice = 2*v + x : 1\nx : 1", method="euler")
     second = NeuronGroup(3, "a : 1 (linked)\nb : 1 (linked)\ndu/dt = (a - u)/(3*ms) : 1", method="euler")
@@ -148,6 +154,7 @@ def test_synapses_read_linked_variables():
     assert agree(Network(cells, readers, synapses), 200).bit_equal
 
 
+@pytest.mark.agrees("Synapses: onto synapses")
 def test_synapses_onto_synapses():
     cells = neurons(5)
     plain = Synapses(cells, cells, "w : 1\ngain : 1", on_pre="v_post += gain*w", name="plain")

@@ -35,6 +35,7 @@ def shuffled(n_pre, n_post, count, multiple=False):
     return pairs[chosen].T
 
 
+@pytest.mark.agrees("Synapses: v_post += w")
 def test_current_synapses_in_shuffled_order():
     cells = driven(extra="dI/dt = -I/(5*ms) : volt")
     synapses = Synapses(cells, cells, "w : volt (constant)", on_pre="I_post += w")
@@ -46,6 +47,7 @@ def test_current_synapses_in_shuffled_order():
     assert result.total_spikes > 100
 
 
+@pytest.mark.agrees("Synapses: several between one pair, multisynaptic_index")
 def test_several_synapses_between_the_same_pair():
     cells = driven()
     synapses = Synapses(
@@ -58,6 +60,7 @@ def test_several_synapses_between_the_same_pair():
     assert agree(Network(cells, synapses)).bit_equal
 
 
+@pytest.mark.agrees("Synapses: conductances")
 def test_conductance_synapses():
     gates = "\n".join(["dge/dt = -ge/(5*ms) : 1", "dgi/dt = -gi/(10*ms) : 1"])
     cells = NeuronGroup(
@@ -78,6 +81,7 @@ def test_conductance_synapses():
     assert result.total_spikes > 50
 
 
+@pytest.mark.agrees("Synapses: gap junctions", "Synapses: _pre and _post in any expression")
 def test_summed_synapses_that_read_both_sides():
     cells = driven(extra="I : volt\nr = clip(v/(10*mV), 0, 1) : 1")
     synapses = Synapses(cells, cells, "w : 1 (constant)\nI_post = w*(v_pre - v_post)*r_pre : volt (summed)")
@@ -87,6 +91,7 @@ def test_summed_synapses_that_read_both_sides():
     assert agree(Network(cells, synapses)).bit_equal
 
 
+@pytest.mark.agrees("Synapses: summed variables", "Neurons: subgroups as source and target")
 def test_summed_variables_of_subgroups():
     cells, others = driven(), driven(7, "others")
     first = Synapses(cells[2:6], others[:3], "w : 1\nI_post = w*v_pre : volt (summed)", name="first")
@@ -98,6 +103,7 @@ def test_summed_variables_of_subgroups():
     assert agree(Network(cells, others, first, second, back)).bit_equal
 
 
+@pytest.mark.agrees("Synapses: clock-driven equations")
 def test_per_connection_decay_clock_driven():
     cells = driven()
     synapses = Synapses(
@@ -116,6 +122,7 @@ def test_per_connection_decay_clock_driven():
     assert agree(Network(cells, synapses)).total_spikes > 100
 
 
+@pytest.mark.agrees("Synapses: spike-timing dependent plasticity", "Synapses: event-driven equations")
 def test_spike_timing_dependent_plasticity():
     cells = driven()
     synapses = Synapses(
@@ -136,6 +143,7 @@ def test_spike_timing_dependent_plasticity():
     assert result.records["synapses.w"].std() > 0
 
 
+@pytest.mark.agrees("Synapses: short-term plasticity")
 def test_short_term_plasticity():
     cells = driven()
     synapses = Synapses(
@@ -152,6 +160,10 @@ def test_short_term_plasticity():
 
 
 @pytest.mark.parametrize("delay", [None, 1.5, "each", "mixed"])
+@pytest.mark.agrees(
+    "Synapses: delays, one or one for each synapse",
+    "Synapses: several pathways with their own delays and order",
+)
 def test_delays(delay):
     cells = driven()
     delays = {"pre": 0.3 * ms, "post": 1.2 * ms} if delay == "mixed" else None
@@ -168,6 +180,7 @@ def test_delays(delay):
     assert agree(Network(cells, synapses)).bit_equal
 
 
+@pytest.mark.agrees("Synapses: x_post = ..., x_post *= ... and writing to x_pre")
 def test_writing_to_the_presynaptic_neuron():
     cells = driven(extra="I : volt\ncount : integer\nfatigue : volt", reset="v = -fatigue; count += 1")
     synapses = Synapses(cells, cells, on_pre="fatigue_pre += 0.05*mV", on_post="fatigue_pre *= 0.9")
