@@ -1,7 +1,7 @@
 """The table of language features, read from the marks of the agreement tests.
 
 ``@pytest.mark.agrees("Inputs: PoissonGroup")`` on a test says what it shows; ``differentiable`` the same for
-its gradient, ``stopped`` that no gradient exists, ``refused`` that it is refused, both with a reason ``why=``.
+its gradient, ``stopped`` that there is none, and ``refused`` that it is refused, both with a reason ``why=``.
 """
 
 import ast
