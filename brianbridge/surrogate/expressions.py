@@ -57,6 +57,11 @@ class Code:
     dimensions: object = None
 
 
+def _number(value):
+    """A number as Python source; ``repr`` gives the bare names ``inf`` and ``nan``."""
+    return repr(value) if np.isfinite(value) else f"float('{value}')"
+
+
 class _Leaves(ast.NodeTransformer):
     """Replaces the tensors of an elementwise expression by the parameters of a function."""
 
@@ -168,9 +173,9 @@ class Expressions:
         values = {
             "True": ("True", "boolean"),
             "False": ("False", "boolean"),
-            "inf": ("float('inf')", "float"),
-            "pi": (repr(np.pi), "float"),
-            "e": (repr(np.e), "float"),
+            "inf": (_number(np.inf), "float"),
+            "pi": (_number(np.pi), "float"),
+            "e": (_number(np.e), "float"),
         }
         text, kind = values[identifier]
         return Code(text, kind, constant=True, number=True, shared=True)
@@ -184,7 +189,7 @@ class Expressions:
             else "float"
         )
         return Code(
-            repr(name.value), kind, constant=True, number=True, shared=True, dimensions=name.dimensions
+            _number(name.value), kind, constant=True, number=True, shared=True, dimensions=name.dimensions
         )
 
     def step_of(self, dt):
@@ -250,7 +255,7 @@ class Expressions:
             if isinstance(node.value, int)
             else "float"
         )
-        return Code(repr(node.value), kind, constant=True, number=True, shared=True)
+        return Code(_number(node.value), kind, constant=True, number=True, shared=True)
 
     def combine(self, text, kind, *parts):
         return Code(

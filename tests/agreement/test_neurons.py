@@ -204,6 +204,23 @@ def test_powers_to_the_last_bit(n):
     assert result.total_spikes > 3
 
 
+def test_infinite_bounds():
+    ceiling = inf
+    cells = NeuronGroup(
+        3,
+        """dv/dt = (clip(v, -inf*mV, inf*mV) + clip(I, 0*mV, ceiling*mV) - 2*v)/(10*ms) : volt
+        dw/dt = (int(v < inf*mV) - w)/(5*ms) : 1
+        I : volt""",
+        threshold="v > 1*mV and v < ceiling*mV",
+        reset="v = 0*mV",
+        method="euler",
+    )
+    cells.I = "i*2*mV"
+    result = agree(Network(cells), 300)
+    assert result.bit_equal
+    assert result.total_spikes > 3
+
+
 def test_noise_in_reset_and_threshold():
     cells = NeuronGroup(
         10,
