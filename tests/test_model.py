@@ -7,6 +7,7 @@ from brian2 import *
 
 import brianbridge as bb
 from brianbridge.generation.frozen_noise import freeze_noise
+from brianbridge.model.equation_text import unit_text, variable_dimensions
 from brianbridge.model.storage import StorageError, model_from_parts, model_to_parts
 from tests.networks import small_network, standalone
 
@@ -233,6 +234,18 @@ def test_a_rebuilt_network_needs_no_names_of_the_script(model):
     network = model.network()
     network.run(2 * ms)
     assert v_rest == 3 * ms
+
+
+def test_units_are_written_as_brian2_reads_them_in_equations():
+    units = ["volt**2", "siemens/meter**2", "volt*amp/(metre*second**2)", "mole**3/farad", "1/(ohm*second)"]
+    dimensions = {f"x{i}": eval(unit).dim for i, unit in enumerate(units)}
+    # Brian2 shows 'volt2' for the first and, once it has read it in a script, brackets for the second
+    lines = ["x0 : volt**2", "x1 : siemens/meter**2"]
+    lines += [f"{name} : {unit_text(dimensions[name])}" for name in ("x2", "x3", "x4")]
+    group = NeuronGroup(1, "\n".join([*lines, "dv/dt = -v/(10*ms) : volt**2"]), method="euler", name="g")
+    model = bb.wrap(Network(group))
+    found = variable_dimensions(model["g"].equations)
+    assert {name: found[name] for name in dimensions} == dimensions
 
 
 def test_empty_projection():

@@ -23,8 +23,13 @@ __all__ = [
 
 
 def unit_text(dimensions):
-    """Coherent SI unit as text, for example ``'volt'`` or ``'siemens / (meter ** 2)'``."""
-    return "1" if dimensions is DIMENSIONLESS else repr(get_unit(dimensions))
+    """Coherent SI unit as text that Brian2 reads in equations: ``'volt'``, ``'siemens / meter ** 2'``."""
+    if dimensions is DIMENSIONLESS:
+        return "1"
+    text = repr(get_unit(dimensions))
+    text = re.sub(r"/ \((\w+( \*\* \d+)?)\)", r"/ \1", text)  # in equations, brackets hold flags
+    text = re.sub(r"([a-z])(\d)", r"\1 ** \2", text)  # volt2 is a name in Python only
+    return repr(dimensions) if "(" in text else text
 
 
 def _line(equation, expression=None, flags=None):

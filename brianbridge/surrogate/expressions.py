@@ -33,6 +33,8 @@ class Code:
         Computed in float64 even where states are float32.
     number : bool
         A Python number at run time, not a tensor.
+    shared : bool
+        The same for all elements: in Brian2 not an array.
     full : bool
         A tensor with a value for every trial and element, since some state is in it.
     singular : bool
@@ -48,10 +50,16 @@ class Code:
     constant: bool = False
     wide: bool = False
     number: bool = False
+    shared: bool = False
     full: bool = False
     singular: bool = False
     random: bool = False
     dimensions: object = None
+
+
+def _number(value):
+    """A number as Python source; ``repr`` gives the bare names ``inf`` and ``nan``."""
+    return repr(value) if np.isfinite(value) else f"float('{value}')"
 
 
 class _Leaves(ast.NodeTransformer):
@@ -165,12 +173,12 @@ class Expressions:
         values = {
             "True": ("True", "boolean"),
             "False": ("False", "boolean"),
-            "inf": ("float('inf')", "float"),
-            "pi": (repr(np.pi), "float"),
-            "e": (repr(np.e), "float"),
+            "inf": (_number(np.inf), "float"),
+            "pi": (_number(np.pi), "float"),
+            "e": (_number(np.e), "float"),
         }
         text, kind = values[identifier]
-        return Code(text, kind, constant=True, number=True)
+        return Code(text, kind, constant=True, number=True, shared=True)
 
     def read_constant(self, name):
         kind = (
@@ -180,7 +188,9 @@ class Expressions:
             if isinstance(name.value, int)
             else "float"
         )
-        return Code(repr(name.value), kind, constant=True, number=True, dimensions=name.dimensions)
+        return Code(
+            _number(name.value), kind, constant=True, number=True, shared=True, dimensions=name.dimensions
+        )
 
     def step_of(self, dt):
         """Number of the step of a clock; it stands at its next step already where it is not its turn."""
@@ -197,13 +207,13 @@ class Expressions:
         return "t" if self.step_of(dt) == "k" else f"({self.step_of(dt)}*{dt!r})"
 
     def read_time(self, name):
-        return Code(self.time_of(name.value), number=True, dimensions=name.dimensions)
+        return Code(self.time_of(name.value), number=True, shared=True, dimensions=name.dimensions)
 
     def read_step_size(self, name):
-        return Code(repr(name.value), constant=True, number=True)
+        return Code(repr(name.value), constant=True, number=True, shared=True)
 
     def read_step_number(self, name):
-        return Code(self.step_of(name.value), "integer", number=True)
+        return Code(self.step_of(name.value), "integer", number=True, shared=True)
 
     def read_array(self, name):
         array = self.renderer.program.arrays[name.key]
@@ -213,6 +223,7 @@ class Expressions:
             array.kind,
             constant=array.role != "state",
             wide=name.key.rpartition(".")[2] in WIDE,
+            shared=array.scalar,
             full=array.role == "state" and not array.scalar,
             dimensions=name.dimensions,
         )
@@ -244,7 +255,7 @@ class Expressions:
             if isinstance(node.value, int)
             else "float"
         )
-        return Code(repr(node.value), kind, constant=True, number=True)
+        return Code(_number(node.value), kind, constant=True, number=True, shared=True)
 
     def combine(self, text, kind, *parts):
         return Code(
@@ -253,6 +264,7 @@ class Expressions:
             constant=all(p.constant for p in parts),
             wide=any(p.wide for p in parts),
             number=all(p.number for p in parts),
+            shared=all(p.shared for p in parts),
             full=any(p.full for p in parts),
             singular=any(p.singular for p in parts),
             random=any(p.random for p in parts),
@@ -277,9 +289,7 @@ class Expressions:
         operator = type(node.op).__name__
         integers = left.kind != "float" and right.kind != "float" and "soft" not in (left.kind, right.kind)
         if operator == "Pow":
-            if left.constant and right.constant:
-                return self.combine(f"ops.power({left.text}, {right.text})", "float", left, right)
-            return self.singular("ops.power", left, right)
+            return self.power(left, right)
         if not integers or operator == "Div":
             left, right = self.as_float(left), self.as_float(right)
         if operator == "Div" and not right.constant and not right.number:
@@ -294,6 +304,12 @@ class Expressions:
         if operator in ("Add", "Sub"):
             code = replace(code, dimensions=left.dimensions or right.dimensions)
         return code
+
+    def power(self, base, exponent):
+        base, exponent = self.as_float(base), self.as_float(exponent)
+        code = self.combine("", "float", base, exponent)
+        function = "ops.power_of_numbers" if code.shared and not code.number else "ops.power"
+        return replace(code, text=f"{function}({base.text}, {exponent.text})", singular=not code.constant)
 
     def as_float(self, code):
         """Integers and booleans in floating point: torch would take float32 where a Python number follows."""
@@ -377,4 +393,4 @@ class Expressions:
             columns = replace(index, text=f"ops.columns({index.text})")
             columns = ", " + (self.renderer.hoist(columns) if index.constant else columns).text
         text = f"ops.lookup(X[{key!r}], {arguments[0].text}, {timed.dt!r}, {upsampling}{columns})"
-        return Code(text, full=any(a.full for a in arguments))
+        return Code(text, shared=all(a.shared for a in arguments), full=any(a.full for a in arguments))

@@ -34,14 +34,9 @@ class _NumpyForward(torch.autograd.Function):
 
 
 def _numpy_value(function, *arguments):
-    # one element: a numpy scalar, since Brian2's shared variables are scalars there
-    arrays = [a.detach().numpy() if a.numel() != 1 else a.detach().numpy().reshape(-1)[0] for a in arguments]
     with np.errstate(all="ignore"):
-        value = torch.from_numpy(np.array(function(*arrays)))
-    shape = arguments[0].shape
-    if len(arguments) > 1:
-        shape = torch.broadcast_shapes(*(a.shape for a in arguments))
-    return value if value.shape == shape else value.reshape(shape)
+        value = function(*(a.detach().numpy() for a in arguments))
+    return torch.from_numpy(np.asarray(value))
 
 
 class _Guarded(torch.autograd.Function):
@@ -164,11 +159,20 @@ class Operations:
     def power(self, base, exponent):
         if not (torch.is_tensor(base) or torch.is_tensor(exponent)):
             return float(np.float64(base) ** exponent)
-        if self.exact and torch.is_tensor(base) and base.is_floating_point():
-            if torch.is_tensor(exponent):
-                return self._numpy(np.power, torch.pow, base, exponent.to(base.dtype))
+        if not self.exact:
+            return base**exponent
+        if not torch.is_tensor(exponent):  # numpy has its own ways for 2, 0.5 and -1
             return self._numpy(lambda b: b**exponent, lambda b: b**exponent, base)
-        return base**exponent
+        if not torch.is_tensor(base):
+            return self._numpy(lambda e: base**e, lambda e: base**e, exponent)
+        return self._numpy(np.power, torch.pow, base, exponent)
+
+    def power_of_numbers(self, base, exponent):
+        """`power` of what is no array in Brian2: numpy takes it in another way, with another last bit."""
+        if not self.exact:
+            return base**exponent
+        each = np.vectorize(lambda b, e: b**e, otypes=[float])
+        return self._numpy(each, torch.pow, self.tensor(base), self.tensor(exponent))
 
     def exprel(self, x):
         if not torch.is_tensor(x):

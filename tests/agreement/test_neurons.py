@@ -190,6 +190,44 @@ def test_method_chosen_from_brian2s_list():
     assert agree(Network(cells)).total_spikes > 0
 
 
+@pytest.mark.parametrize("n", [1, 7])
+def test_powers_to_the_last_bit(n):
+    # numpy takes powers of arrays, also of one element, in another way than powers of numbers
+    tau, q10 = 10 * ms, 2.3
+    cells = NeuronGroup(
+        n,
+        """dv/dt = (2**v - v + i**0.5 + 2**i*0.01 + kind**v + q10**(q/10) + v**3 + 0.1*s**2.5)/tau : 1
+        dw/dt = (v**0.3 - w + int(v > 1)**2 + (s*t/ms)**1.5)/tau : 1
+        kind : integer
+        q : 1
+        s : 1 (shared)""",
+        threshold="v > 1.5",
+        reset="v = q**3.7",
+        method="euler",
+    )
+    cells.kind, cells.q, cells.s, cells.v = "i + 1", "rand()", 1.7, "rand()"
+    result = agree(Network(cells))
+    assert result.bit_equal
+    assert result.total_spikes > 3
+
+
+def test_infinite_bounds():
+    ceiling = inf
+    cells = NeuronGroup(
+        3,
+        """dv/dt = (clip(v, -inf*mV, inf*mV) + clip(I, 0*mV, ceiling*mV) - 2*v)/(10*ms) : volt
+        dw/dt = (int(v < inf*mV) - w)/(5*ms) : 1
+        I : volt""",
+        threshold="v > 1*mV and v < ceiling*mV",
+        reset="v = 0*mV",
+        method="euler",
+    )
+    cells.I = "i*2*mV"
+    result = agree(Network(cells), 300)
+    assert result.bit_equal
+    assert result.total_spikes > 3
+
+
 @pytest.mark.agrees("Randomness: randn()", "Randomness: rand()")
 def test_noise_in_reset_and_threshold():
     cells = NeuronGroup(

@@ -132,6 +132,16 @@ def test_function_without_torch_implementation():
     assert "@implementation('torch'" in found.remedy
 
 
+def test_function_that_no_step_calls():
+    cells = NeuronGroup(2, "dv/dt = -v/(10*ms) : 1\nshown = only_numpy(v) : 1", method="exact", name="cells")
+    cells.v = [1, 2]
+    surrogate = Surrogate(capture(Network(cells), globals()), dtype=torch.float64)
+    last = surrogate(duration=10 * ms, record=["cells.v"])["cells.v"][-1, 0]
+    assert np.allclose(last.detach(), [np.exp(-1), 2 * np.exp(-1)])
+    with pytest.raises(Refused, match="only_numpy"):
+        surrogate(duration=1 * ms, record=["cells.shown"])
+
+
 @pytest.mark.refused(
     "Synapses: statements that depend on the order of synapses",
     why="Brian2 itself calls their result undefined",
