@@ -210,14 +210,23 @@ def test_names_that_change_between_runs():
 def test_time_steps_that_change_between_runs():
     cells = driven()
     synapses = recurrent(cells, on_pre="a_post += 0.1")
-    synapses.delay = "1*ms*j"
+    synapses.delay, cells.v = "1*ms*j", 0
     network = Network(cells, synapses)
     defaultclock.dt = 0.5 * ms
-    network.run(5 * ms)
+    network.run(1 * ms)  # nobody has spiked yet
     defaultclock.dt = 1 * ms
-    network.run(3 * ms)
+    network.run(1 * ms)
     defaultclock.dt = 0.1 * ms
-    assert agree(network, 60).total_spikes > 5
+    assert agree(network, 100).total_spikes > 5
+
+
+def test_time_steps_that_change_while_spikes_are_under_way_are_refused():
+    cells = driven()
+    network = Network(cells, recurrent(cells, delay=3 * ms))
+    network.run(6 * ms)
+    defaultclock.dt = 0.2 * ms
+    with pytest.raises(Refused, match="synapses_pre: dt was changed"):
+        brianbridge.wrap(network)
 
 
 @pytest.mark.parametrize("point, steps", [("default", 60), ("second", 30)])

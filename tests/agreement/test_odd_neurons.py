@@ -26,15 +26,33 @@ def test_whole_and_fractional_division_of_either_sign():
         mixed : 1""",
         method="euler",
     )
-    cells.v, cells.n, cells.x = "0.3 + 0.1*i", "(i - 20)*37", "(i - 20)*17.3"
+    cells.v, cells.n, cells.x = "0.3 + 0.1*i", "(i - 20)*37 + 1", "(i - 20)*17.3 + 1"
     cells.run_regularly("""whole = n // 98
     rest = n % 98
     ratio = n/3
     floored = x // 9.8
     remainder = x % 9.8
     mixed = x // n + n % x""")
-    with np.errstate(all="ignore"):  # one of the numbers is zero
-        assert agree(Network(cells), 30).bit_equal
+    assert agree(Network(cells), 30).bit_equal
+
+
+def test_division_by_zero_and_infinite_numbers():
+    limit, nowhere = inf, -np.inf
+    cells = NeuronGroup(
+        5,
+        """quotient = n // k : integer
+        rest = n % k : integer
+        n : integer
+        k : integer (constant)
+        x : 1
+        y : 1
+        z = clip(x, nowhere, limit) : 1""",
+        threshold="x < inf and timestep(t, dt) % 2 == 0",
+        reset="n += 1; x = z/k; y = x // k + x % k",
+    )
+    cells.n, cells.k, cells.x = "2*i", "i - 2", "i - 1.5"
+    with np.errstate(all="ignore"):
+        assert agree(Network(cells), 10).total_spikes > 10
 
 
 def test_whole_numbers_of_64_bits():
@@ -42,7 +60,7 @@ def test_whole_numbers_of_64_bits():
         4,
         "count : integer\nsmall = count % 1000 : integer",
         threshold="count % 2 == 0",
-        reset="count += 3 + i",
+        reset="count += 4 + 2*i",
         dtype={"count": np.int64},
     )
     cells.count = 2**40 + np.arange(4)
@@ -339,7 +357,19 @@ def test_regular_code_writes_shared_variables():
     assert agree(Network(cells), 30).records[f"{cells.name}.level"][-1].max() == 7.5
 
 
-def test_code_at_given_times():
-    cells = NeuronGroup(2, "dv/dt = -v/(5*ms) : 1", method="exact")
+def test_code_at_given_times_is_refused():
+    cells = NeuronGroup(2, "dv/dt = -v/(5*ms) : 1", method="exact", name="cells")
     cells.run_at("v += 1 + i", times=[0, 0.3, 1.2] * ms)
-    agree(Network(cells), 30)
+    with pytest.raises(Refused, match=r"cells: run_at\('v \+= 1 \+ i'\)"):
+        wrap(Network(cells))
+
+
+@pytest.mark.parametrize("code", ["w = v; v += 1", "w = v; w += 1; u = v", "old = v; v -= 1; w += old"])
+def test_two_names_for_one_array_are_refused(code):
+    """Brian2's numpy target changes both, its other targets do not."""
+    cells = NeuronGroup(3, "v : 1\nw : 1\nu : 1", threshold="i > 0", reset=code, name="cells")
+    cells.v = "i"
+    with pytest.raises(Refused, match=r"clip\(v, -inf, inf\)"):
+        wrap(Network(cells))
+    cells.event_codes["spike"] = code.replace("= v", "= clip(v, -inf, inf)", 1)
+    agree(Network(cells), 5)

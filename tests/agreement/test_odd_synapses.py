@@ -9,7 +9,9 @@ from brian2 import *
 
 from brianbridge.generation.schedule import refusals_of_code
 from brianbridge.model.capture import capture
+from brianbridge.surrogate.spike_gradients import FastSigmoid
 from tests.agreement.comparison import agree
+from tests.agreement.differentiation import check_against_finite_differences, trained
 
 
 def ticking(n, name, extra="", rate="(120 + 20*i)*Hz", **options):
@@ -139,22 +141,24 @@ INDEPENDENT = [
     "v_pre += v_post*0.1",
     "v_pre *= factor",
     "w /= 1 + a",
-    "w = a; a += level",
     "v_pre = level; w = v_pre*2",
     "v_pre += w; u_post = level*u_post",
     "v_post = u_post; v_pre += 1",
     "x = w*v_pre; v_post += x",
     "a = v_pre; v_post += a",
     "v_post += 1; x = v_post",
+    "w = clip(a, -inf, inf); a += level",
+    "w = 2*a; a += level; u_post += 0.1",
 ]
-#: What a neuron's variable becomes from itself alone is done once for each spike that arrives.
-REPEATED = [
+#: Done for one synapse after the other, each of which finds what the one before has left.
+TAKING_TURNS = [
     "v_post += v_post",
     "v_post -= sin(v_post)",
     "v_post = 0.5*v_post + 0.1",
     "v_pre += 0.5*(1 - v_pre)",
     "v_post *= 1 - 0.1*v_post",
     "u_post += w; v_post = clip(v_post + 0.3, 0, 1)",
+    "v_post += u_post; u_post = 0",
 ]
 DEPENDENT = [
     "v_pre = w",
@@ -203,8 +207,24 @@ def test_statements_that_do_not_depend_on_the_order_of_synapses():
     agree(pathways(INDEPENDENT), 40)
 
 
-def test_statements_that_are_repeated_for_every_spike():
-    agree(pathways(REPEATED), 40)
+def test_statements_in_which_synapses_take_turns():
+    agree(pathways(TAKING_TURNS), 40)
+
+
+def test_gradient_through_synapses_that_take_turns():
+    cells = NeuronGroup(
+        4,
+        "dv/dt = (1.2 + x - v)/tau : 1\nx : 1\ntau : second (constant)",
+        threshold="v > 1",
+        reset="v = 0",
+        method="euler",
+        name="cells",
+    )
+    cells.v, cells.x, cells.tau = "0.8 - 0.1*i", "0.1 + 0.05*i", "(3 + i)*ms"
+    synapses = Synapses(cells, cells, on_pre="x_post += 0.1*(1 - x_post)**2", name="synapses")
+    synapses.connect(condition="i != j")
+    model = trained(Network(cells, synapses), ("cells", "v"), ("cells", "x"), ("cells", "tau"))
+    check_against_finite_differences(model, FastSigmoid(width=0.3), ["cells.v", "cells.x"], 40)
 
 
 def test_statements_that_depend_on_the_order_of_synapses_are_refused():
