@@ -417,7 +417,8 @@ class Surrogate(nn.Module):
         if array.role == "index":
             return torch.int64
         if array.kind != "float":
-            return torch.bool if array.kind == "boolean" else torch.int32
+            whole = torch.int64 if array.value.dtype.itemsize > 4 else torch.int32
+            return torch.bool if array.kind == "boolean" else whole
         return (
             torch.float64 if array.key.rpartition(".")[2] in ("lastspike", "lastupdate") else self.ops.dtype
         )

@@ -206,9 +206,19 @@ class Operations:
 
     def quotient(self, a, b):
         """Division, correctly rounded: torch divides a Python number by way of the reciprocal."""
-        if torch.is_tensor(b) and not torch.is_tensor(a):
+        if not torch.is_tensor(a) and not torch.is_tensor(b):
+            return float(np.divide(a, b))
+        if not torch.is_tensor(a):
             a = torch.full((), a, dtype=b.dtype, device=b.device)
         return a / b
+
+    def whole_quotient(self, a, b):
+        """Division of whole numbers, rounded down; by zero it is zero, as in numpy."""
+        return torch.where(b == 0, 0, a // torch.where(b == 0, 1, b))
+
+    def whole_remainder(self, a, b):
+        """What division of whole numbers leaves; by zero it is zero, as in numpy."""
+        return torch.where(b == 0, 0, a % torch.where(b == 0, 1, b))
 
     def guarded(self, function, *arguments):
         """A function that may be singular where it is not used: there its gradient is zero, not NaN."""
