@@ -23,6 +23,7 @@ from brianbridge.generation.codeobject import StatementsCodeObject
 from brianbridge.generation.program import Array, Block, Line, Name, Program, SpikeTable
 from brianbridge.generation.random_numbers import Draw, number_draws, runner_name
 from brianbridge.generation.statement_checks import (
+    needs_turns,
     refuse_disputed_writes,
     refuse_renamed_arrays,
     refuse_repeated_writes,
@@ -397,6 +398,8 @@ def _finish(statements, arrays, **fields):
     locals_ = {line.variable for line in lines}
     for name in [n for n in names if n in locals_ and names[n].kind != "array"]:
         del names[name]  # a local that hides an external name
+    if fields["kind"] == "pathway" and needs_turns(statements):
+        fields["turns"] = tuple(sorted({names[v].index for v in locals_ & set(names) if names[v].index}))
     return Block(lines=lines, names=names, gates=gates, **fields)
 
 

@@ -1,4 +1,4 @@
-"""Statements whose result depends on how they are executed.
+"""Statements whose result depends on how they are executed: what is refused, and what takes turns.
 
 Brian2's targets execute the same statements in different ways: the numpy target on whole arrays at once where
 it can, the others one element after the other.
@@ -10,7 +10,30 @@ from brian2.utils.stringtools import get_identifiers
 
 from brianbridge.model.refusals import Refusal, Refused
 
-__all__ = ["refuse_disputed_writes", "refuse_renamed_arrays", "refuse_repeated_writes"]
+__all__ = ["needs_turns", "refuse_disputed_writes", "refuse_renamed_arrays", "refuse_repeated_writes"]
+
+
+def needs_turns(statements):
+    """Whether Brian2 executes a pathway's code for one synapse after the other.
+
+    It does so where a statement writes to a neuron's variable that was read before, or is read in the same
+    statement, as in ``v_post = clip(v_post + 0.1, 0, 1)``: for the next synapse the value is another one.
+
+    Parameters
+    ----------
+    statements : dict
+        What `StatementsCodeObject` makes of the code.
+
+    Returns
+    -------
+    bool
+    """
+    indices, read = statements["indices"], set()
+    for line in statements["statements"]:
+        read |= {name for name in get_identifiers(line.expr) if indices.get(name, "_idx") != "_idx"}
+        if line.var in read:
+            return True
+    return False
 
 
 def refuse_disputed_writes(statements, name, text):

@@ -324,6 +324,20 @@ class Operations:
             )
         return mask + late
 
+    def in_turn(self, mask, turns):
+        """The events of a pathway in parts, in each of which no neuron gets more than one.
+
+        Parameters
+        ----------
+        mask : Tensor (batch, synapses)
+        turns : LongTensor (synapses,)
+            The part to which each synapse belongs.
+        """
+        every = self.smooth or mask.requires_grad  # an event that did not happen has a gradient too
+        chosen = turns if every else turns[(mask > 0.5).reshape(-1, len(turns)).any(0)]
+        for turn in chosen.unique().tolist():
+            yield mask * (turns == turn)
+
     def put(self, base, index, value):
         """``base[index] = value``; every element at most once."""
         return base.index_copy(-1, index, value.to(base.dtype))
