@@ -131,6 +131,9 @@ class Block:
         Variables that are written only where a boolean variable is true (``unless refractory``).
     frozen : frozenset of str
         Local names that are used only where their gate is true: there ``int(not_refractory)`` is 1.
+    turns : tuple of str
+        Of a pathway: index arrays through which it writes to neurons whose variables it also reads. Synapses
+        that share such a neuron take turns.
     under_way : ndarray of int, shape (events, 2)
         Of a pathway: events sent before the start, as (steps from the start, synapse).
     decays : frozenset of str
@@ -156,6 +159,7 @@ class Block:
     decays: frozenset = frozenset()
     delays: np.ndarray | None = None
     under_way: np.ndarray | None = None
+    turns: tuple = ()
     sources: str = ""
     target: str = ""
     target_index: str = ""

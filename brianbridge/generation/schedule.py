@@ -22,6 +22,12 @@ from brian2.utils.stringtools import get_identifiers
 from brianbridge.generation.codeobject import StatementsCodeObject
 from brianbridge.generation.program import Array, Block, Line, Name, Program, SpikeTable
 from brianbridge.generation.random_numbers import Draw, number_draws, runner_name
+from brianbridge.generation.statement_checks import (
+    needs_turns,
+    refuse_disputed_writes,
+    refuse_renamed_arrays,
+    refuse_repeated_writes,
+)
 from brianbridge.model.rebuild import rebuild
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.model.spike_queue import under_way
@@ -288,10 +294,7 @@ def _block(obj, arrays):
         keywords=obj.template_kwds,
         override=obj.override_conditional_write,
     )
-    if special["kind"] == "pathway":
-        _refuse_disputed_writes(statements, runner_name(obj), obj.code)
-    else:
-        _refuse_repeated_writes(statements, runner_name(obj), code)
+    _refuse_by_execution(statements, special["kind"], runner_name(obj), special.get("text") or code)
     return _finish(
         statements,
         arrays,
@@ -304,6 +307,18 @@ def _block(obj, arrays):
         group_dt=obj.group.clock.dt_,
         **special,
     )
+
+
+def _refuse_by_execution(statements, kind, name, text):
+    """Refuse what Brian2's targets do differently."""
+    if kind == "pathway":
+        refuse_disputed_writes(statements, name, text)
+    else:
+        refuse_repeated_writes(statements, name, text)
+    written = {line.var for line in statements["statements"] if line.op != ":="}
+    through_others = any(statements["indices"].get(variable, "_idx") != "_idx" for variable in written)
+    if kind != "pathway" or not through_others:  # else every statement works on fresh copies
+        refuse_renamed_arrays(statements, name, text, in_place=kind == "update")
 
 
 def _abstract_code(obj):
@@ -356,26 +371,6 @@ def _statements(group, code, name, variables, template, needed=(), keywords=None
     return codeobject.code
 
 
-def _refuse_repeated_writes(statements, name, text):
-    """Statements that write several times to the same element, by way of a linked variable."""
-    variables = statements["variables"]
-    for line in statements["statements"]:
-        written = isinstance(variables.get(line.var), ArrayVariable)
-        index = variables.get(statements["indices"].get(line.var)) if written else None
-        values = np.asarray(index.get_value()) if isinstance(index, ArrayVariable) else np.zeros(0)
-        if len(np.unique(values)) < len(values):
-            raise Refused(
-                [
-                    Refusal(
-                        name,
-                        f"{text.strip()!r} writes to the linked variable {line.var!r}, several of whose "
-                        "elements are the same",
-                        "write to the variable itself, in its own group",
-                    )
-                ]
-            )
-
-
 def _missing_function(name, code, error):
     named = re.search(r"function '(\w+)'", str(error))  # Brian2's own words
     which = f"the function '{named.group(1)}'" if named else str(error)
@@ -384,32 +379,6 @@ def _missing_function(name, code, error):
         f"{which} in {code.strip()!r} has no torch implementation",
         "add one: @implementation('torch', lambda x: ...) above the function, with torch operations",
     )
-
-
-def _refuse_disputed_writes(statements, name, text):
-    """``v_post = ...`` where v stands still while refractory: Brian2's targets do not agree about it.
-
-    The numpy target writes even so (its `vectorise_code` forgets the condition), cython and C++ do not.
-    """
-    disputed = [
-        line.var
-        for line in statements["statements"]
-        if line.var in statements["gates"]
-        and not line.inplace
-        and line.op == "="
-        and statements["indices"][line.var] != "_idx"
-    ]
-    if disputed:
-        raise Refused(
-            [
-                Refusal(
-                    name,
-                    f"{text.strip()!r} assigns to {disputed[0]!r}, which is flagged (unless refractory): "
-                    "Brian2's numpy target writes even while refractory, its other targets do not",
-                    "take off the flag and multiply the equation's right-hand side by int(not_refractory)",
-                )
-            ]
-        )
 
 
 def _finish(statements, arrays, **fields):
@@ -429,6 +398,8 @@ def _finish(statements, arrays, **fields):
     locals_ = {line.variable for line in lines}
     for name in [n for n in names if n in locals_ and names[n].kind != "array"]:
         del names[name]  # a local that hides an external name
+    if fields["kind"] == "pathway" and needs_turns(statements):
+        fields["turns"] = tuple(sorted({names[v].index for v in locals_ & set(names) if names[v].index}))
     return Block(lines=lines, names=names, gates=gates, **fields)
 
 

@@ -77,6 +77,8 @@ class _Capture:
             )
             raise Refused(self.refusals)
         groups = [self.group(obj) for obj in self.members.groups]
+        if not groups and not self.refusals:
+            self.refuse("network", "there is no NeuronGroup in it", "add the groups to the network")
         if self.refusals:
             raise Refused(self.refusals, rest=self._rest(groups))
         return self._model(groups)

@@ -8,7 +8,7 @@ from brian2 import TimedArray
 from brian2.codegen.translation import get_identifiers_recursively
 from brian2.core.functions import Function
 from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_FUNCTIONS, DEFAULT_UNITS
-from brian2.units.fundamentalunits import Quantity, get_dimensions
+from brian2.units.fundamentalunits import get_dimensions
 
 from brianbridge.model.description import TimedInput
 from brianbridge.model.groups import Constant
@@ -64,7 +64,7 @@ class ExternalNames:
                 self.functions[name] = found
                 functions.append(name)
             elif isinstance(found, numbers.Number | np.number | np.bool_) or (
-                isinstance(found, Quantity) and found.size == 1
+                isinstance(found, np.ndarray) and found.size == 1
             ):
                 constants[name] = Constant(np.asarray(found).item(), get_dimensions(found))
         return constants, inputs, tuple(functions)

@@ -297,7 +297,10 @@ class Expressions:
         if operator == "Div" and not right.number and self.block.kind == "update":
             self.renderer.divisors.append(right.text)
         text = f"({left.text} {SYMBOLS[operator]} {right.text})"
-        if operator == "Div" and left.number and not right.number:
+        if operator in ("FloorDiv", "Mod") and integers and not right.number:
+            function = {"FloorDiv": "whole_quotient", "Mod": "whole_remainder"}[operator]
+            text = f"ops.{function}({left.text}, {right.text})"
+        if operator == "Div" and left.number:
             text = f"ops.quotient({left.text}, {right.text})"
         integers = integers and operator != "Div"
         code = self.combine(text, "integer" if integers else "float", left, right)

@@ -417,28 +417,42 @@ class Surrogate(nn.Module):
         if array.role == "index":
             return torch.int64
         if array.kind != "float":
-            return torch.bool if array.kind == "boolean" else torch.int32
+            whole = torch.int64 if array.value.dtype.itemsize > 4 else torch.int32
+            return torch.bool if array.kind == "boolean" else whole
         return (
             torch.float64 if array.key.rpartition(".")[2] in ("lastspike", "lastupdate") else self.ops.dtype
         )
 
     def _route(self, key):
-        """Delays of a pathway's synapses, or the order in which Brian2's queue delivers their events."""
+        """What describes the routing of a pathway, see `Rendered.routes`."""
         kept = key, self.device
         if kept not in self._constants:
             what, name = key.split(" ", 1)
             block = next(block for block in self.program.blocks if block.name == name)
-            sources = np.asarray(self.program.arrays[block.sources].value)
-            delays = np.broadcast_to(block.delays, sources.shape)
-            order = np.lexsort((np.arange(len(sources)), sources, -delays))
-            if what == "delays":
-                value = torch.as_tensor(delays.copy(), device=self.device)
-            elif np.all(order == np.arange(len(order))):
-                value = None
-            else:
-                value = torch.as_tensor(order, device=self.device)
-            self._constants[kept] = value
+            value = getattr(self, f"_{what}")(block)
+            self._constants[kept] = value if value is None else torch.as_tensor(value, device=self.device)
         return self._constants[kept]
+
+    def _delays(self, block):
+        return np.broadcast_to(block.delays, self.program.arrays[block.sources].value.shape).copy()
+
+    def _order(self, block):
+        """The order in which Brian2's queue delivers events; None where it is that of the synapses."""
+        sources = np.asarray(self.program.arrays[block.sources].value)
+        order = np.lexsort((np.arange(len(sources)), sources, -self._delays(block)))
+        return None if np.all(order == np.arange(len(order))) else order
+
+    def _turns(self, block):
+        """The first turn in which no synapse before shares a neuron, in the order of delivery."""
+        indices = [np.asarray(self.program.arrays[key].value) for key in block.turns]
+        free = [np.zeros(index.max() + 1, dtype=int) for index in indices]
+        order = self._order(block)
+        turns = np.zeros(block.size, dtype=int)
+        for synapse in range(block.size) if order is None else order:
+            turns[synapse] = max(f[index[synapse]] for f, index in zip(free, indices, strict=True))
+            for f, index in zip(free, indices, strict=True):
+                f[index[synapse]] = turns[synapse] + 1
+        return turns
 
     def _noise(self, compiled, run, given):
         """Random numbers for every step, drawn once so that segments can be recomputed."""

@@ -210,9 +210,19 @@ class Operations:
 
     def quotient(self, a, b):
         """Division, correctly rounded: torch divides a Python number by way of the reciprocal."""
-        if torch.is_tensor(b) and not torch.is_tensor(a):
+        if not torch.is_tensor(a) and not torch.is_tensor(b):
+            return float(np.divide(a, b))
+        if not torch.is_tensor(a):
             a = torch.full((), a, dtype=b.dtype, device=b.device)
         return a / b
+
+    def whole_quotient(self, a, b):
+        """Division of whole numbers, rounded down; by zero it is zero, as in numpy."""
+        return torch.where(b == 0, 0, a // torch.where(b == 0, 1, b))
+
+    def whole_remainder(self, a, b):
+        """What division of whole numbers leaves; by zero it is zero, as in numpy."""
+        return torch.where(b == 0, 0, a % torch.where(b == 0, 1, b))
 
     def guarded(self, function, *arguments):
         """A function that may be singular where it is not used: there its gradient is zero, not NaN."""
@@ -317,6 +327,20 @@ class Operations:
                 "while events were under way. Let them arrive before you change the delays."
             )
         return mask + late
+
+    def in_turn(self, mask, turns):
+        """The events of a pathway in parts, in each of which no neuron gets more than one.
+
+        Parameters
+        ----------
+        mask : Tensor (batch, synapses)
+        turns : LongTensor (synapses,)
+            The part to which each synapse belongs.
+        """
+        every = self.smooth or mask.requires_grad  # an event that did not happen has a gradient too
+        chosen = turns if every else turns[(mask > 0.5).reshape(-1, len(turns)).any(0)]
+        for turn in chosen.unique().tolist():
+            yield mask * (turns == turn)
 
     def put(self, base, index, value):
         """``base[index] = value``; every element at most once."""

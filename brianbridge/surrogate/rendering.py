@@ -26,7 +26,7 @@ class Rendered:
     parameters : tuple of str
         Keys of the arrays in ``P``.
     routes : tuple of str
-        ``'order NAME'`` and ``'delays NAME'`` of the pathways, also in ``P``.
+        ``'order NAME'``, ``'delays NAME'`` and ``'turns NAME'`` of the pathways, also in ``P``.
     events : tuple of str
         Events whose present value is part of ``S``, after the arrays.
     pathways : tuple of (str, str, int)
@@ -189,8 +189,13 @@ class _Renderer:
         if len(block.under_way):
             late = f"X[{'under way ' + block.name!r}].get({expressions.step})"
             self.step.append(f"{mask} = ops.also_arrived({mask}, {late}, {block.name!r})")
+        if block.turns:
+            self.step.append(f"for {mask} in ops.in_turn({mask}, {self.constant(f'turns {block.name}')}):")
+        first = len(self.step)
         for line in block.lines:
             self._pathway_line(block, expressions, line, mask)
+        if block.turns:
+            self.step[first:] = [f"    {line}" for line in self.step[first:]]
 
     def _pathway_line(self, block, expressions, line, mask):
         name = block.names.get(line.variable)
