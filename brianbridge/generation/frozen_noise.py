@@ -47,6 +47,8 @@ def thaw_noise(objects):
         if isinstance(frozen, _Frozen):
             runner.abstract_code = frozen.text
             del runner.update_abstract_code
+            for name in frozen.names:  # the namespace may be the user's own dict
+                runner.group.namespace.pop(name, None)
 
 
 class _Frozen:
@@ -58,6 +60,7 @@ class _Frozen:
         frozen = vars(runner).get("update_abstract_code")
         # runners without a method of their own keep their text from one run to the next
         self.text = frozen.text if isinstance(frozen, _Frozen) else runner.abstract_code
+        self.names = set(frozen.names) if isinstance(frozen, _Frozen) else set()
 
     def __call__(self, run_namespace):
         runner, group = self.runner, self.runner.group
@@ -72,6 +75,7 @@ class _Frozen:
             )
         for name, function in names.items():
             group.namespace[name] = function
+            self.names.add(name)
             if isinstance(function, Draw):
                 group.namespace[name] = self._timed_array(function)
                 code = code.replace(
