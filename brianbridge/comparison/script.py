@@ -19,8 +19,8 @@ class ScriptFailed(Exception):
     """A script did not get to its end; says where it failed, in the script's own lines."""
 
 
-class Enough(BaseException):
-    """The script is not continued. No `Exception`, so that its own ``except Exception`` lets it pass."""
+class Enough(Exception):
+    """Enough was run: the script is not to be continued."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,6 @@ def execute(path, carry_out, argv=()):
     with as_main_program(path, argv) as module, _runs_taken_over(path, carry_out, stopped):
         try:
             exec(compile(source, str(path), "exec"), vars(module))
-        except Enough:
-            pass
         except SystemExit as error:
             if error.code and not stopped:
                 raise ScriptFailed(f"It left with sys.exit({error.code!r}).") from error
@@ -99,8 +97,8 @@ def _runs_taken_over(path, carry_out, stopped):
     ):  # the arguments of Network.run
         if os.getpid() != process:
             raise RuntimeError("the network is run in another process, where brianbridge cannot follow")
-        if stopped:
-            raise Enough
+        if stopped:  # something has held up the first SystemExit
+            raise SystemExit
         if namespace is None:
             namespace = get_local_namespace(level + 2)
         reported = dict(report=report, report_period=report_period, profile=profile)
@@ -116,7 +114,8 @@ def _runs_taken_over(path, carry_out, stopped):
             carry_out(asked)
         except Enough:
             stopped.append(True)
-            raise
+            # passes a script's `except Exception`, and ends a thread without a word
+            raise SystemExit from None
 
     Network.run = run
     try:

@@ -1,5 +1,6 @@
 """Run a live network and its surrogate side by side and compare them at the end of every step."""
 
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -73,7 +74,7 @@ def compare(network, namespace, steps, *, duration=None, lockstep=False, seed=1,
     Brian2Failed
         If Brian2 itself does not run the network.
     """
-    with _on_numpy(), np.errstate(all="ignore"):  # what overflows in Brian2 overflows in the surrogate
+    with _on_numpy(), _undisturbed():
         surrogate = _surrogate(network, namespace)
         clock = _shortest_clock(network, surrogate.program.dt)
         asked = steps if duration is None else _steps(clock, network, duration)
@@ -109,6 +110,13 @@ def _on_numpy():
         yield
     finally:
         prefs.codegen.target = target
+
+
+@contextmanager
+def _undisturbed():
+    """What overflows in Brian2 overflows in the surrogate, whatever a script has made of warnings."""
+    with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+        yield
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import types
+import warnings
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 
@@ -141,7 +142,7 @@ def as_main_program(path, argv):
     sys.argv = [str(path), *argv]
     os.chdir(path.parent)
     try:
-        with _printing_to_stderr(), _without_screen():
+        with _printing_to_stderr(), _without_screen(), warnings.catch_warnings(), np.errstate():
             yield module
     finally:
         os.chdir(folder)

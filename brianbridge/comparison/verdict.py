@@ -195,7 +195,7 @@ def _notes(follower, failed):
 
 def _extent(comparison):
     """How much was compared, and how exactly that agrees if it does."""
-    counted = f"{comparison.steps} steps and {comparison.spikes} spikes"
+    counted = f"{_some(comparison.steps, 'step')} and {_some(comparison.spikes, 'spike')}"
     if len(comparison.runs) > 1:
         counted = f"{len(comparison.runs)} runs, {counted}"
     if not comparison.agrees:
@@ -214,8 +214,7 @@ def _differs(follower):
 
 
 def _refused(follower):
-    count = len(follower.refused.refusals)
-    reasons = f"for {count} reason{'s' * (count > 1)}"
+    reasons = f"for {_some(len(follower.refused.refusals), 'reason')}"
     if not follower.comparison.runs:
         return f"brianbridge cannot bridge this network, {reasons}."
     return f"brianbridge cannot bridge {_latest(follower)}, {reasons}; {_before(follower)}."
@@ -248,8 +247,9 @@ def _run(number, place):
 
 
 def _before(follower):
-    count = len(follower.comparison.runs)
-    return (
-        f"the {'runs' if count > 1 else 'run'} before {'agree' if count > 1 else 'agrees'} over "
-        + _extent(follower.comparison)
-    )
+    before = "runs before agree" if len(follower.comparison.runs) > 1 else "run before agrees"
+    return f"the {before} over {_extent(follower.comparison)}"
+
+
+def _some(count, what):
+    return f"{count} {what}{'s' * (count != 1)}"
