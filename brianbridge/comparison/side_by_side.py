@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from brian2 import Network, NetworkOperation, NeuronGroup, Synapses, prefs, second
+from brian2 import Clock, Network, NetworkOperation, NeuronGroup, Synapses, prefs, second
 from brian2.core.magic import MagicNetwork
 from brian2.core.variables import ArrayVariable
 from brian2.units.fundamentalunits import Quantity
@@ -75,22 +75,25 @@ def compare(network, namespace, steps, *, duration=None, lockstep=False, seed=1,
         If Brian2 itself does not run the network.
     """
     with _on_numpy(), _undisturbed():
-        surrogate = _surrogate(network, namespace)
-        clock = _shortest_clock(network, surrogate.program.dt)
+        part = _taking_part(network)
+        surrogate = _surrogate(network, part, namespace)
+        clock = _clock(part, surrogate.program.dt)
         asked = steps if duration is None else _steps(clock, network, duration)
         steps = min(steps, asked)
         if steps < asked or duration is None:
-            duration = Quantity((clock._calc_timestep(network.t_) + steps) * clock.dt_, dim=second.dim)
-            duration -= network.t
+            end = (clock._calc_timestep(network.t_) + steps) * clock.dt_
+            duration = Quantity(end - network.t_, dim=second.dim)
         if not steps:  # shorter than what is left of the present step
             run(network, duration, namespace=namespace)
             return Comparison(lockstep=lockstep)
         stepper = surrogate.stepper(steps, seed=seed)
-        watch = Watch(network, surrogate, stepper, clock, lockstep)
-        with _frozen(watch.live.values(), stepper.noise):
+        watch = Watch(part, surrogate, stepper, clock, lockstep)
+        freeze_noise(part, stepper.noise)
+        try:
             _run(network, duration, watch, namespace=namespace, **reported)
-        objects = watch.agreement()
-    return _of_one_run(objects, steps, asked, surrogate.program.dt, lockstep)
+        finally:
+            thaw_noise(part)
+    return _of_one_run(watch.agreement(), steps, asked, surrogate.program.dt, lockstep)
 
 
 def _of_one_run(objects, steps, asked, dt, lockstep):
@@ -119,19 +122,8 @@ def _undisturbed():
         yield
 
 
-@contextmanager
-def _frozen(groups, noise):
-    groups = list(groups)
-    freeze_noise(groups, noise)
+def _surrogate(network, part, namespace):
     try:
-        yield
-    finally:
-        thaw_noise(groups)
-
-
-def _surrogate(network, namespace):
-    try:
-        part = _taking_part(network)
         _refuse_single_precision(part)
         return Surrogate(captured(part, namespace), dtype=torch.float64, exact=True)
     except Exception as error:
@@ -194,8 +186,11 @@ def _refuse_single_precision(network):
         raise Refused(refusals)
 
 
-def _shortest_clock(network, dt):
-    return next(obj.clock for obj in network.sorted_objects if getattr(obj.clock, "dt_", None) == dt)
+def _clock(network, dt):
+    """A clock for the common steps of all clocks: one of them, unless these are multiples of shorter ones."""
+    clocks = {obj.clock for obj in network.sorted_objects}
+    fitting = [clock for clock in clocks if getattr(clock, "dt_", None) == dt]
+    return fitting[0] if fitting else Clock(Quantity(dt, dim=second.dim))
 
 
 def _steps(clock, network, duration):
@@ -227,7 +222,7 @@ def _run(network, duration, watch, namespace, **reported):
             remedy = "add an implementation for 'numpy': the comparison uses this target of Brian2"
             raise Refused([Refusal(name, str(error.__cause__ or error), remedy)]) from error
         if not operation.prepared:
-            thaw_noise(watch.live.values())
+            thaw_noise(watch.network)
             if _complaint(network, namespace) is None:
                 raise  # Brian2 would have run it: what we have frozen is at fault
         raise Brian2Failed(error) from error

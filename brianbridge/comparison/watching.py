@@ -14,7 +14,8 @@ class Watch:
     """Takes the surrogate along with a running network, and keeps the largest differences."""
 
     def __init__(self, network, surrogate, stepper, clock, lockstep):
-        self.surrogate, self.stepper, self.clock, self.lockstep = surrogate, stepper, clock, lockstep
+        self.network, self.surrogate, self.stepper = network, surrogate, stepper
+        self.clock, self.lockstep = clock, lockstep
         names = {group.name: group.n for group in surrogate.model.groups}
         self.live = {obj.name: obj for obj in network.objects if obj.name in names}
         self.sizes = {name: names[name] for name in self.live}
