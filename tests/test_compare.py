@@ -203,6 +203,7 @@ FAILING = {
     ),
     "no unit": ("from brian2 import *\nG = NeuronGroup(1, 'v : 1')\nrun(1)\n", "run", "line 3"),
     "empty": ("from brian2 import *\nGs = [NeuronGroup(1, 'v : 1')]\nrun(1*ms)\n", "empty network", "lists"),
+    "no Exception": ("class Odd(BaseException):\n    pass\nraise Odd('so')\n", "Odd: so", "line 3"),
     "null": ("\0", "script.py", "runs no network"),
 }
 

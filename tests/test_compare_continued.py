@@ -166,7 +166,7 @@ def test_the_limit_may_fall_into_a_later_run(script):
 
 
 def test_another_time_step_in_the_next_run(agree):
-    silent = NETWORK.replace("drive = 10*ms, 1.5", "drive = 10*ms, 0.9")
+    silent = NETWORK.replace("drive = 10*ms, 1.5", "drive = 10*ms, 0.9") + "others.x = 1\n"
     seen = agree(silent + "run(12*ms)\ndefaultclock.dt = 0.25*ms\nrun(12*ms)\n")
     assert [(run.steps, run.dt) for run in seen.runs] == [(24, 0.0005), (48, 0.00025)]
 

@@ -77,11 +77,13 @@ def execute(path, carry_out, argv=()):
     stopped = []
     with as_main_program(path, argv) as module, _runs_taken_over(path, carry_out, stopped):
         try:
-            exec(compile(source, str(path), "exec"), vars(module))
+            exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
+        except KeyboardInterrupt:
+            raise
         except SystemExit as error:
             if error.code and not stopped:
                 raise ScriptFailed(f"It left with sys.exit({error.code!r}).") from error
-        except Exception as error:
+        except BaseException as error:  # test tools skip and fail by exceptions that are no Exception
             if not stopped:  # else it was not prepared for being stopped
                 raise ScriptFailed(in_words(error, path)) from error
 
