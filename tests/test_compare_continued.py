@@ -162,6 +162,14 @@ def test_the_limit_may_fall_into_a_later_run(script):
     assert [(run.steps, run.asked) for run in verdict.comparison.runs] == [(24, 24), (36, 200)]
 
 
+def test_delays_that_let_events_meet_are_refused(script):
+    spike = "cells.v = 1.1\nsynapses.delay = {}*ms\nrun({}*ms)\n"
+    verdict = compare_script(script(NETWORK + spike.format(6, 4) + spike.format(2, 20)))
+    assert verdict.verdict == "refused" and len(verdict.comparison.runs) == 1
+    (refusal,) = verdict.refusals
+    assert "two events arrive at one synapse" in refusal.construct and verdict.made[refusal.object]
+
+
 # -- another time step --------------------------------------------------------------------------------
 
 

@@ -217,6 +217,8 @@ def _run(network, duration, watch, namespace, **reported):
         network.objects.discard(operation)
         if watch.failure is not None:
             raise  # ours
+        if isinstance(error.__cause__, Refused):  # by what is frozen
+            raise error.__cause__ from None
         if _lacks_numpy(error):
             name = getattr(error, "_brian_objname", network.name)
             remedy = "add an implementation for 'numpy': the comparison uses this target of Brian2"

@@ -16,9 +16,9 @@ class Watch:
     def __init__(self, network, surrogate, stepper, clock, lockstep):
         self.network, self.surrogate, self.stepper = network, surrogate, stepper
         self.clock, self.lockstep = clock, lockstep
-        names = {group.name: group.n for group in surrogate.model.groups}
-        self.live = {obj.name: obj for obj in network.objects if obj.name in names}
-        self.sizes = {name: names[name] for name in self.live}
+        self.sizes = {group.name: group.n for group in surrogate.model.groups}
+        live = {obj.name: obj for obj in network.objects}
+        self.live = {name: live[name] for name in self.sizes}
         self.states, self.events, self.every = {}, {}, {}
         for key in stepper.state:
             if key.startswith("spikes "):
@@ -38,6 +38,7 @@ class Watch:
 
     def _compare(self):
         step = self.stepper.steps
+        now = self.surrogate.program.start + step
         self.stepper.step()
         values = {key: self._value(key) for key in self.states}
         values |= {key: self._happened(key) for key in self.events}
@@ -45,7 +46,7 @@ class Watch:
         for key, difference in self.states.items():
             difference.see(values[key], ours[key])
         for key, event in self.events.items():
-            if step % self.every[key] == 0:
+            if now % self.every[key] == 0:
                 _see_event(event, values[key], ours[key] > 0.5, step)
         if self.lockstep:
             self.stepper.restart_from(values)
