@@ -215,11 +215,19 @@ def test_a_difference_in_an_early_run_is_not_forgotten(script, monkeypatch):
     assert verdict.verdict == "differ" and len(verdict.refusals) == 1
 
 
-def test_lockstep_through_several_runs(script):
+def test_lockstep_through_several_runs(script, capsys):
     text = NOISY + "synapses.w = 0.1\nstore()\nrun(20*ms)\nrestore()\nrun(20*ms)\n"
-    verdict = compare_script(script(text), lockstep=True)
+    path = script(text)
+    verdict = compare_script(path, lockstep=True)
     assert verdict.verdict == "agree" and steps_of(verdict) == [40, 40]
     assert verdict.document()["lockstep"]
+    assert main(["compare", str(path), "--lockstep"]) == 0
+    heading, *rows = capsys.readouterr().out.split("\n\n")[0].split("\n")
+    assert heading.split() == "run called in steps dt spikes agrees".split()
+    assert [row.split()[:7] for row in rows] == [
+        [str(run), "script.py,", "line", str(text.count("\n") + line), "40", "0.5", "ms"]
+        for run, line in ((1, -2), (2, 0))
+    ]
 
 
 # -- how far a script is followed ---------------------------------------------------------------------
@@ -248,6 +256,17 @@ def test_the_limit_holds_for_all_runs_together(script):
 def test_a_script_is_not_run_for_longer_than_it_asks(script):
     verdict = compare_script(script(NEURONS + "cells = neurons(2)\nrun(20*ms)\n"), steps=5000)
     assert steps_of(verdict) == [40] and verdict.notes == ()
+
+
+def test_a_run_that_the_script_stops(script):
+    text = NEURONS + (
+        "cells = neurons(2)\n"
+        "run(20*ms, lambda elapsed, done, *rest: stop() if 0 < done < 1 else None, 0*ms)\n"
+        "run(20*ms)\n"
+    )
+    verdict = compare_script(script(text))
+    assert verdict.verdict == "agree" and verdict.notes == ()
+    assert [(run.steps, run.asked) for run in verdict.comparison.runs] == [(2, 40), (40, 40)]
 
 
 def test_runs_of_nothing_are_carried_out(script):

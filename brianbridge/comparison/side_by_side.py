@@ -93,7 +93,8 @@ def compare(network, namespace, steps, *, duration=None, lockstep=False, seed=1,
             _run(network, duration, watch, namespace=namespace, **reported)
         finally:
             thaw_noise(part)
-    return _of_one_run(watch.agreement(), steps, asked, surrogate.program.dt, lockstep)
+    # a script can stop a run from outside
+    return _of_one_run(watch.agreement(), stepper.steps, asked, surrogate.program.dt, lockstep)
 
 
 def _of_one_run(objects, steps, asked, dt, lockstep):

@@ -41,6 +41,7 @@ def brian2_settings_kept():
     if console is not None:
         console.setLevel(logging.ERROR)
     prefs.codegen.target = "numpy"
+    prefs.core.stop_on_keyboard_interrupt = False  # else Ctrl+C ends a run, and the script goes on
     try:
         with _on_runtime_device(declined), _in_double_precision(declined):
             yield declined
