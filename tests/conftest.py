@@ -36,3 +36,15 @@ def fresh_start():
     np.random.seed(0)
     if torch is not None:
         torch.manual_seed(0)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Write a script, or another file beside it, and return its path."""
+
+    def write(text, name="script.py"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write

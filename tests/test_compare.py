@@ -1,4 +1,7 @@
-"""`compare`: every way in which a user's script can end has its verdict, and nothing is left behind."""
+"""`compare` and one run: every way in which a user's script can end has its verdict, nothing is left behind.
+
+For scripts with several runs see test_compare_runs.py.
+"""
 
 import json
 import os
@@ -11,8 +14,9 @@ import pytest
 from brian2 import *
 
 from brianbridge.cli import main
-from brianbridge.comparison.agreement import StateAgreement, compare
+from brianbridge.comparison.side_by_side import compare
 from brianbridge.comparison.verdict import compare_script
+from brianbridge.comparison.watching import Difference
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.stepping import Stepper
 
@@ -27,16 +31,6 @@ synapses.connect(condition='i != j')
 """
 
 
-@pytest.fixture
-def script(tmp_path):
-    def write(text, name="script.py"):
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return write
-
-
 # -- scripts that are compared ------------------------------------------------------------------------
 
 
@@ -45,7 +39,7 @@ def test_plain_script_agrees_bit_for_bit(script):
     assert verdict.verdict == "agree", verdict
     comparison = verdict.comparison
     assert comparison.bit_equal and comparison.steps == 300 and comparison.spikes > 20
-    cells = comparison.objects["cells" if "cells" in comparison.objects else "neurongroup"]
+    (cells,) = [obj for obj in comparison.objects.values() if obj.kind == "NeuronGroup"]
     assert cells.events["spike"].brian2 == cells.events["spike"].surrogate == comparison.spikes
     assert set(cells.states) == {"v"}
 
@@ -111,7 +105,7 @@ simulate(Network(cells))
 
 def test_a_bare_except_and_a_run_of_no_duration_do_not_matter(script):
     text = NETWORK + "run(0*ms)\ntry:\n    run(5*ms)\nexcept:\n    pass\nrun(50*ms)\n"
-    verdict = compare_script(script(text))
+    verdict = compare_script(script(text), steps=50)
     assert verdict.verdict == "agree" and verdict.comparison.steps == 50
 
 
@@ -172,12 +166,23 @@ run(5*ms)
     assert document["objects"] == {}
 
 
-def test_single_precision_is_refused_and_does_not_leak(script):
-    text = NETWORK.replace("tau =", "prefs.core.default_float_dtype = float32\ntau =", 1)
+def test_single_precision_is_refused_where_a_group_asks_for_it(script):
+    text = NETWORK.replace("method='euler'", "method='euler', dtype=float32")
     verdict = compare_script(script(text + "run(5*ms)\n"))
     assert verdict.verdict == "refused"
-    assert "single precision" in verdict.refusals[0].construct
+    assert "single precision" in verdict.refusals[0].construct and "dtype" in verdict.refusals[0].remedy
+
+
+def test_a_preference_for_single_precision_is_declined(script, monkeypatch):
+    text = NETWORK.replace("tau =", "prefs.core.default_float_dtype = float32\ntau =", 1)
+    verdict = compare_script(script(text + "run(5*ms)\n"))
+    assert verdict.verdict == "agree"
+    assert "single precision" in verdict.notes[0] and "default_float_dtype" in verdict.notes[0]
+    nonsense = NETWORK.replace("tau =", "prefs.core.default_float_dtype = 'float32'\ntau =", 1)
+    assert "PreferenceError" in compare_script(script(nonsense)).message
     assert prefs.core.default_float_dtype is np.float64
+    monkeypatch.setitem(prefs, "core.default_float_dtype", np.float32)  # nothing is declined any more
+    assert prefs.core.default_float_dtype is np.float32
 
 
 FAILING = {
@@ -198,6 +203,7 @@ FAILING = {
     ),
     "no unit": ("from brian2 import *\nG = NeuronGroup(1, 'v : 1')\nrun(1)\n", "run", "line 3"),
     "empty": ("from brian2 import *\nGs = [NeuronGroup(1, 'v : 1')]\nrun(1*ms)\n", "empty network", "lists"),
+    "no Exception": ("class Odd(BaseException):\n    pass\nraise Odd('so')\n", "Odd: so", "line 3"),
     "null": ("\0", "script.py", "runs no network"),
 }
 
@@ -259,20 +265,19 @@ def test_lockstep_of_a_network_with_delays_agrees(script):
 
 
 def test_not_a_number_equals_not_a_number():
-    state = StateAgreement("")
+    state = Difference()
     state.see(np.array([np.nan, np.inf, 1.0]), np.array([np.nan, np.inf, 1.0 + 2e-9]))
-    assert state.difference == pytest.approx(2e-9) and state.relative == pytest.approx(2e-9)
+    assert state.largest == pytest.approx(2e-9) and state.relative == pytest.approx(2e-9)
     state.see(np.array([5.0, 1.0]), np.array([5.0, 1.0]))
-    assert state.relative == pytest.approx(5e-10) and state.agrees
+    assert state.relative == pytest.approx(5e-10)
     state.see(np.array([np.nan]), np.array([1.0]))
-    assert state.difference == np.inf and not state.agrees
+    assert state.largest == state.relative == np.inf
 
 
 def test_a_long_run_of_a_small_network():
     cells = NeuronGroup(3, "dx/dt = -x/ms : 1", method="exact", name="cells")
     comparison = compare(Network(cells), {}, 5000)
     assert comparison.agrees and comparison.steps == 5000
-    assert comparison.noise == {}
 
 
 # -- the command --------------------------------------------------------------------------------------

@@ -1,8 +1,21 @@
 """What a command answers: exit status, one document for ``--json``, text for people."""
 
+import os
+import traceback
 from dataclasses import dataclass
 
-__all__ = ["BAD_INPUT", "BUG", "FINE", "NEGATIVE", "REFUSED", "SCRIPT_FAILED", "USAGE", "Answer", "Problem"]
+__all__ = [
+    "BAD_INPUT",
+    "BUG",
+    "FINE",
+    "NEGATIVE",
+    "REFUSED",
+    "SCRIPT_FAILED",
+    "USAGE",
+    "Answer",
+    "Problem",
+    "show_traceback",
+]
 
 FINE = 0
 NEGATIVE = 1  # differs, a check fails
@@ -43,3 +56,9 @@ class Problem(Exception):
     def __init__(self, message, status):
         super().__init__(message)
         self.status = status
+
+
+def show_traceback(error):
+    """Of an error of ours, where the environment asks for it: for those who are to mend it."""
+    if os.environ.get("BRIANBRIDGE_DEBUG") == "1":
+        traceback.print_exception(error)

@@ -3,19 +3,30 @@
 import argparse
 from pathlib import Path
 
-from brianbridge.cli.answers import BAD_INPUT, FINE, NEGATIVE, REFUSED, SCRIPT_FAILED, Answer, Problem
+from brianbridge.cli.answers import (
+    BAD_INPUT,
+    BUG,
+    FINE,
+    NEGATIVE,
+    REFUSED,
+    SCRIPT_FAILED,
+    Answer,
+    Problem,
+    show_traceback,
+)
 from brianbridge.cli.tables import table
 
-HELP = "can brianbridge train the network of this script? compare it with Brian2, step by step"
+HELP = "can brianbridge train the networks of this script? compare them with Brian2, step by step"
 DESCRIPTION = """\
-Executes a Brian2 script up to its first run, and takes the steps of that run both in Brian2 and in
-brianbridge, with the same random numbers. They agree when no spike falls into another step and no state
-variable differs by more than 1e-9 of its range."""
+Executes a Brian2 script, and takes the steps of its runs both in Brian2 and in brianbridge, with the same
+random numbers. They agree when no spike falls into another step and no state variable differs by more than
+1e-9 of its range. What the script does between its runs, it does with Brian2's results; after as many steps
+as are to be compared, it is not continued."""
 EXAMPLE = """\
   brianbridge compare my_network.py
   brianbridge compare my_network.py --steps 5000 --json
   brianbridge compare my_network.py -- --neurons 100      (what follows -- is for the script)"""
-STATUS = {"agree": FINE, "differ": NEGATIVE, "refused": REFUSED, "failed": SCRIPT_FAILED}
+STATUS = {"agree": FINE, "differ": NEGATIVE, "refused": REFUSED, "failed": SCRIPT_FAILED, "error": BUG}
 
 
 def add_arguments(parser):
@@ -25,7 +36,7 @@ def add_arguments(parser):
         "--steps",
         metavar="N",
         type=_positive,
-        help="time steps to compare (default: the script's own duration, at most 1000)",
+        help="time steps to compare, of all runs together (default: at most 1000)",
     )
     parser.add_argument(
         "--lockstep",
@@ -47,6 +58,8 @@ def carry_out(arguments):
         verdict = compare_script(path, arguments.steps, lockstep=arguments.lockstep, argv=arguments.rest)
     except OSError as error:
         raise Problem(f"{path} cannot be read: {error.strerror or error}", BAD_INPUT) from None
+    if verdict.error is not None:
+        show_traceback(verdict.error)
     return Answer(verdict.document(), _text(verdict), STATUS[verdict.verdict])
 
 
@@ -66,13 +79,20 @@ def _check_file(path):
 
 
 def _text(verdict):
-    parts = []
-    if verdict.comparison:
-        parts += [_spikes(verdict.comparison), _states(verdict.comparison)]
-    if verdict.refusals:
-        parts.append("\n".join(_refusal(refusal, verdict.lines) for refusal in verdict.refusals))
+    comparison = verdict.comparison
+    parts = [_runs(verdict), _spikes(comparison), _states(comparison)]
+    parts.append("\n".join(_refusal(refusal, verdict.made) for refusal in verdict.refusals))
     parts += ["\n".join(verdict.notes), verdict.message]
     return "\n\n".join(part for part in parts if part)
+
+
+def _runs(verdict):
+    runs = verdict.comparison.runs
+    rows = [
+        (number, place or "", run.steps, f"{run.dt * 1e3:g} ms", run.spikes, "yes" if run.agrees else "no")
+        for number, (run, place) in enumerate(zip(runs, verdict.places, strict=True), 1)
+    ]
+    return table(("run", "called in", "steps", "dt", "spikes", "agrees"), rows) if len(rows) > 1 else ""
 
 
 def _spikes(comparison):
@@ -94,7 +114,7 @@ def _states(comparison):
     return table(("state variable", "largest difference", "", "of its range"), rows) if rows else ""
 
 
-def _refusal(refusal, lines):
-    line = lines.get(refusal.object)
-    where = f"{refusal.object} (line {line})" if line else refusal.object
+def _refusal(refusal, made):
+    place = made.get(refusal.object)
+    where = f"{refusal.object} ({place})" if place else refusal.object
     return f"- {where}: {refusal.construct}\n    -> {refusal.remedy}"

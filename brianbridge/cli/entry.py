@@ -4,11 +4,10 @@ import argparse
 import json
 import os
 import sys
-import traceback
 
 import brianbridge
 from brianbridge.cli import compare, models, show, task
-from brianbridge.cli.answers import BUG, FINE, USAGE, Problem
+from brianbridge.cli.answers import BUG, FINE, USAGE, Problem, show_traceback
 
 __all__ = ["main"]
 
@@ -114,8 +113,7 @@ def _complain(message, status, as_json):
 
 
 def _bug(error):
-    if os.environ.get("BRIANBRIDGE_DEBUG") == "1":
-        traceback.print_exception(error)
+    show_traceback(error)
     return (
         f"an error of brianbridge itself ({type(error).__name__}: {' '.join(str(error).split())}). "
         "Please report it, with what BRIANBRIDGE_DEBUG=1 in the environment adds to this line."

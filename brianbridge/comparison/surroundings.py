@@ -1,9 +1,11 @@
 """What a script may change around it while it runs, put back afterwards."""
 
+import gc
 import logging
 import os
 import sys
 import types
+import warnings
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 
@@ -12,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from brian2 import BrianLogger, prefs
 
-__all__ = ["as_main_program", "brian2_settings_kept"]
+__all__ = ["as_main_program", "brian2_settings_kept", "imports_spared_from_collection"]
 
 devices = import_module("brian2.devices.device")  # in the package, `device` is the active device
 
@@ -22,8 +24,15 @@ def brian2_settings_kept():
     """Put back Brian2's preferences, default clock and random state.
 
     Within, Brian2's log messages are kept to errors, and its numpy target is the default: nothing needs to be
-    compiled, unless a script asks for it.
+    compiled, unless a script asks for it. Whichever device and precision a script asks for, it gets the
+    runtime device and double precision.
+
+    Yields
+    ------
+    list of str
+        What a script has asked for and was not given, in words.
     """
+    declined = []
     preferences, random_state = dict(prefs.prefs), np.random.get_state()
     dt = devices.runtime_device.defaultclock.dt
     before = list(devices.previous_devices)
@@ -32,8 +41,10 @@ def brian2_settings_kept():
     if console is not None:
         console.setLevel(logging.ERROR)
     prefs.codegen.target = "numpy"
+    prefs.core.stop_on_keyboard_interrupt = False  # else Ctrl+C ends a run, and the script goes on
     try:
-        yield
+        with _on_runtime_device(declined), _in_double_precision(declined):
+            yield declined
     finally:
         prefs.prefs.clear()
         prefs.prefs.update(preferences)
@@ -42,6 +53,69 @@ def brian2_settings_kept():
         devices.runtime_device.defaultclock.dt = dt
         if console is not None:
             console.setLevel(level)
+
+
+@contextmanager
+def _on_runtime_device(declined):
+    """Let the script go on with the runtime device, whichever device it chooses."""
+    original, runtime = devices._do_set_device, devices.runtime_device
+    attributes = dict(vars(runtime))
+
+    def set_device(device, build_on_run=True, **options):
+        known = device in devices.all_devices if isinstance(device, str) else True
+        if not known or device in ("runtime", runtime):
+            original(device, build_on_run, **options)
+        else:
+            name = device if isinstance(device, str) else type(device).__name__
+            _decline(declined, f"chooses the device {name!r}; Brian2's runtime device")
+            runtime.build = lambda *args, **kwargs: None  # what was run has been run: nothing to build
+
+    devices._do_set_device = set_device
+    try:
+        yield
+    finally:
+        devices._do_set_device = original
+        vars(runtime).clear()
+        vars(runtime).update(attributes)
+
+
+@contextmanager
+def _in_double_precision(declined):
+    """Let the script go on in double precision, whichever it prefers."""
+    kind = type(prefs)
+    original = kind.__setitem__
+
+    def set_preference(self, name, value):
+        if name == "core.default_float_dtype" and value in (np.float32,):
+            _decline(declined, f"sets prefs.{name} to single precision; double precision")
+        else:
+            original(self, name, value)
+
+    kind.__setitem__ = set_preference
+    try:
+        yield
+    finally:
+        kind.__setitem__ = original
+
+
+def _decline(declined, what):
+    note = f"The script {what} was used in its place."
+    if note not in declined:
+        declined.append(note)
+
+
+@contextmanager
+def imports_spared_from_collection():
+    """Let the garbage collector pass over what is there already.
+
+    Brian2 collects garbage several times in every run; most of what it goes through then is torch and sympy.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager
@@ -69,7 +143,7 @@ def as_main_program(path, argv):
     sys.argv = [str(path), *argv]
     os.chdir(path.parent)
     try:
-        with _printing_to_stderr(), _without_screen():
+        with _printing_to_stderr(), _without_screen(), warnings.catch_warnings(), np.errstate():
             yield module
     finally:
         os.chdir(folder)

@@ -1,15 +1,12 @@
 """Compare what a script runs: one verdict for every way in which that can end."""
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from brian2 import NeuronGroup, Synapses
-
-from brianbridge.comparison.agreement import Brian2Failed, Comparison, compare
-from brianbridge.comparison.script import ScriptFailed, run_until_first_run
-from brianbridge.comparison.surroundings import brian2_settings_kept
-from brianbridge.model.refusals import Refused
+from brianbridge.comparison.agreement import Comparison
+from brianbridge.comparison.following import Follower
+from brianbridge.comparison.script import ScriptFailed, execute
+from brianbridge.comparison.surroundings import brian2_settings_kept, imports_spared_from_collection
 
 __all__ = ["MOST_STEPS", "Verdict", "compare_script"]
 
@@ -26,49 +23,68 @@ class Verdict:
 
     Attributes
     ----------
-    verdict : {'agree', 'differ', 'refused', 'failed'}
-        The surrogate takes Brian2's steps; it does not; the network cannot be bridged; the script runs no
-        network, or none that Brian2 takes.
+    verdict : {'agree', 'differ', 'refused', 'failed', 'error'}
+        The surrogate takes Brian2's steps in all runs; it does not; the network of a run cannot be bridged;
+        the script runs no network, or none that Brian2 takes; brianbridge itself fails.
     message : str
         The same in a sentence.
-    comparison : Comparison or None
-        The numbers, where both were run.
+    comparison : Comparison
+        The numbers of the runs that were compared; there may be none.
+    places : tuple of Place or None
+        Where the script asks for these runs.
     refusals : tuple of Refusal
-    lines : dict of str to int
-        Line of the script in which a refused object was made.
+    made : dict of str to Place
+        Where the refused objects were made.
     notes : tuple of str
         What else the user should know of the comparison.
+    error : Exception or None
+        The error of brianbridge itself.
     """
 
     verdict: str
     message: str
-    comparison: Comparison | None = None
+    comparison: Comparison = field(default_factory=Comparison)
+    places: tuple = ()
     refusals: tuple = ()
-    lines: dict | None = None
+    made: dict = field(default_factory=dict)
     notes: tuple = ()
+    error: Exception | None = None
 
     def document(self):
         """Everything as plain dicts and lists, for JSON. Infinite differences stay infinite."""
         comparison = self.comparison
-        lines = self.lines or {}
         return {
             "verdict": self.verdict,
             "message": self.message,
             "notes": list(self.notes),
-            "steps": comparison.steps if comparison else None,
-            "dt": {"value": comparison.dt, "unit": "s"} if comparison else None,
-            "lockstep": comparison.lockstep if comparison else None,
-            "objects": {n: _object(o) for n, o in comparison.objects.items()} if comparison else {},
+            "steps": comparison.steps,
+            "lockstep": comparison.lockstep,
+            "runs": [
+                {
+                    "steps": run.steps,
+                    "steps_of_whole_run": run.asked,
+                    "dt": {"value": run.dt, "unit": "s"},
+                    "spikes": run.spikes,
+                    "agrees": run.agrees,
+                    **_place(place),
+                }
+                for run, place in zip(comparison.runs, self.places, strict=True)
+            ],
+            "objects": {name: _object(obj) for name, obj in comparison.objects.items()},
             "refusals": [
                 {
                     "object": refusal.object,
                     "construct": refusal.construct,
                     "remedy": refusal.remedy,
-                    "line": lines.get(refusal.object),
+                    **_place(self.made.get(refusal.object)),
                 }
                 for refusal in self.refusals
             ],
         }
+
+
+def _place(place):
+    return {"file": place.file if place else None, "line": place.line if place else None}
 
 
 def _object(agreement):
@@ -98,13 +114,14 @@ def _object(agreement):
 
 
 def compare_script(path, steps=None, *, lockstep=False, argv=()):
-    """Execute a script up to its first run, and compare Brian2 with the surrogate over that run.
+    """Execute a script, and compare Brian2 with the surrogate in all of its runs.
 
     Parameters
     ----------
     path : str or Path
     steps : int, optional
-        Default: as long as the script's own run, but at most 1000.
+        Time steps to compare in total, each of the shortest clock of its network; the script is not continued
+        after them. Default: 1000.
     lockstep : bool
         Restart the surrogate from Brian2's state at every step.
     argv : sequence of str
@@ -119,70 +136,120 @@ def compare_script(path, steps=None, *, lockstep=False, argv=()):
     OSError
         If the file cannot be read.
     """
-    with brian2_settings_kept():
+    path = Path(path).resolve()
+    follower = Follower(path, steps or MOST_STEPS, lockstep=lockstep)
+    failed = None
+    with brian2_settings_kept() as declined, imports_spared_from_collection():
         try:
-            started = run_until_first_run(path, argv)
+            execute(path, follower, argv)
         except ScriptFailed as error:
-            return Verdict("failed", str(error))
-        if not started.network.objects:
-            return Verdict("failed", EMPTY)
-        notes = _notes(started)
-        try:
-            asked = steps or min(_steps(started), MOST_STEPS)
-            comparison = compare(started.network, started.namespace, asked, lockstep=lockstep)
-        except Refused as refused:
-            lines = _lines_of_objects(started.network, Path(path).name)
-            return _refused(refused, lines, notes)
-        except Brian2Failed as error:
-            return Verdict("failed", f"Brian2 does not run this network. {error}", notes=notes)
-        return _judged(comparison, _steps(started), notes)
+            failed = error
+    return _verdict(follower, failed, tuple(declined))
 
 
-def _steps(started):
-    """Steps of the script's own run on its shortest clock."""
-    groups = [obj for obj in started.network.objects if isinstance(obj, NeuronGroup | Synapses)]
-    if not groups:
-        return 1  # and it will be refused
-    dt = min(group.clock.dt_ for group in groups)
-    return max(int(float(started.duration) / dt + 0.5), 1)
-
-
-def _notes(started):
-    return tuple(
-        f"The script chooses the device {device!r}; Brian2's runtime device was used in its place."
-        for device in started.devices
+def _verdict(follower, failed, notes):
+    """What the runs say comes first, then why there are no more of them."""
+    comparison, refused = follower.comparison, follower.refused
+    notes = (*notes, *_notes(follower, failed))
+    if not comparison.agrees:
+        verdict, message = "differ", _differs(follower)
+    elif follower.error is not None:
+        verdict, message = "error", _broken(follower)
+    elif refused is not None:
+        verdict, message = "refused", _refused(follower)
+    elif not comparison.runs:
+        verdict, message = "failed", _nothing_run(follower, failed)
+    else:
+        verdict, message = "agree", f"brianbridge agrees with Brian2 over {_extent(comparison)}."
+    return Verdict(
+        verdict,
+        message,
+        comparison,
+        places=tuple(follower.places),
+        refusals=refused.refusals if refused is not None else (),
+        made=follower.made,
+        notes=notes,
+        error=follower.error,
     )
 
 
-def _judged(comparison, whole, notes):
-    if comparison.steps < whole:
-        notes = (*notes, f"The script's first run has {whole} steps; more can be compared with --steps.")
+def _notes(follower, failed):
+    comparison = follower.comparison
+    if not comparison.runs:
+        return
+    if not follower.left:
+        last, number = comparison.runs[-1], len(comparison.runs)
+        which = f"Run {number}" if number > 1 else "The script's first run"
+        if last.steps < last.asked:
+            how = f"{which} has {last.asked} steps, of which {last.steps} were compared"
+        else:
+            how = f"The script was stopped after {comparison.steps} steps"
+        yield f"{how}; more can be compared with --steps."
+    if failed is not None:
+        yield f"After what was compared, the script fails. {failed}"
     if any("spike" in obj.events for obj in comparison.objects.values()) and not comparison.spikes:
-        notes = (*notes, "No neuron spiked in these steps: the comparison says little about synapses.")
-    compared = f"{comparison.steps} steps and {comparison.spikes} spikes"
-    if comparison.agrees:
-        how = "bit for bit" if comparison.bit_equal else "within 1e-9 of every variable's range"
-        return Verdict(
-            "agree", f"brianbridge agrees with Brian2 over {compared}, {how}.", comparison, notes=notes
-        )
-    differing = [name for name, obj in comparison.objects.items() if not obj.agrees]
-    message = f"brianbridge differs from Brian2 within {compared}: see {', '.join(differing)}."
-    if not comparison.lockstep:
-        notes = (*notes, "In a chaotic network one bit is enough; --lockstep compares every step by itself.")
-    return Verdict("differ", message, comparison, notes=notes)
+        yield "No neuron spiked in these steps: the comparison says little about synapses."
+    if not comparison.agrees and not comparison.lockstep:
+        yield "In a chaotic network one bit is enough; --lockstep compares every step by itself."
 
 
-def _refused(refused, lines, notes):
-    count = len(refused.refusals)
-    message = f"brianbridge cannot bridge this network, for {count} reason{'s' * (count > 1)}."
-    return Verdict("refused", message, refusals=refused.refusals, lines=lines, notes=notes)
+def _extent(comparison):
+    """How much was compared, and how exactly that agrees if it does."""
+    counted = f"{_some(comparison.steps, 'step')} and {_some(comparison.spikes, 'spike')}"
+    if len(comparison.runs) > 1:
+        counted = f"{len(comparison.runs)} runs, {counted}"
+    if not comparison.agrees:
+        return counted
+    return f"{counted}, " + (
+        "bit for bit" if comparison.bit_equal else "within 1e-9 of every variable's range"
+    )
 
 
-def _lines_of_objects(network, script):
-    """Line of the script in which each object was made, as Brian2 noted it."""
-    lines = {}
-    for obj in network.sorted_objects:
-        match = re.search(r"File '(.*)', line (\d+), in", obj._creation_stack)
-        if match and Path(match.group(1)).name == script:
-            lines[obj.name] = int(match.group(2))
-    return lines
+def _differs(follower):
+    comparison = follower.comparison
+    names = [name for name, obj in comparison.objects.items() if not obj.agrees]
+    first = next(number for number, run in enumerate(comparison.runs) if not run.agrees)
+    where = f", first in {_run(first + 1, follower.places[first])}" if len(comparison.runs) > 1 else ""
+    return f"brianbridge differs from Brian2 within {_extent(comparison)}{where}: see {', '.join(names)}."
+
+
+def _refused(follower):
+    reasons = f"for {_some(len(follower.refused.refusals), 'reason')}"
+    if not follower.comparison.runs:
+        return f"brianbridge cannot bridge this network, {reasons}."
+    return f"brianbridge cannot bridge {_latest(follower)}, {reasons}; {_before(follower)}."
+
+
+def _broken(follower):
+    said = f"{type(follower.error).__name__}: {' '.join(str(follower.error).split())}"
+    before = f" ({_before(follower)})" if follower.comparison.runs else ""
+    return (
+        f"An error of brianbridge itself in {_latest(follower)}{before}: {said}. Please report it, with the "
+        "script and with what BRIANBRIDGE_DEBUG=1 in the environment adds to this line."
+    )
+
+
+def _nothing_run(follower, failed):
+    if failed is None and follower.empty:
+        return EMPTY
+    if failed is not None and failed.__cause__ is follower.failure:
+        return f"Brian2 does not run this network. {failed}"
+    ending = failed or "It ended, and no run(...) of a network was reached."
+    return f"{follower.path.name} runs no network. {ending}"
+
+
+def _latest(follower):
+    return _run(len(follower.places) + 1, follower.last)
+
+
+def _run(number, place):
+    return f"run {number} ({place})" if place else f"run {number}"
+
+
+def _before(follower):
+    before = "runs before agree" if len(follower.comparison.runs) > 1 else "run before agrees"
+    return f"the {before} over {_extent(follower.comparison)}"
+
+
+def _some(count, what):
+    return f"{count} {what}{'s' * (count != 1)}"

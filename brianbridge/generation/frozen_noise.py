@@ -9,6 +9,7 @@ import numpy as np
 from brian2 import Group, Network, PoissonInput, Subgroup, TimedArray
 
 from brianbridge.generation.random_numbers import Draw, draw_key, number_draws, runner_name
+from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.model.roles import contained_objects
 
 __all__ = ["freeze_noise", "thaw_noise"]
@@ -47,6 +48,8 @@ def thaw_noise(objects):
         if isinstance(frozen, _Frozen):
             runner.abstract_code = frozen.text
             del runner.update_abstract_code
+            for name in frozen.names:  # the namespace may be the user's own dict
+                runner.group.namespace.pop(name, None)
 
 
 class _Frozen:
@@ -58,6 +61,7 @@ class _Frozen:
         frozen = vars(runner).get("update_abstract_code")
         # runners without a method of their own keep their text from one run to the next
         self.text = frozen.text if isinstance(frozen, _Frozen) else runner.abstract_code
+        self.names = set(frozen.names) if isinstance(frozen, _Frozen) else set()
 
     def __call__(self, run_namespace):
         runner, group = self.runner, self.runner.group
@@ -66,12 +70,19 @@ class _Frozen:
         external = {**run_namespace, **group.namespace, **(getattr(runner, "variables", None) or {})}
         code, names = number_draws(runner.abstract_code, runner_name(runner), group, external)
         if names and runner.clock.dt_ < group.clock.dt_:  # whose time is the t of the code
-            raise ValueError(
-                f"{runner.name} draws random numbers every {runner.clock.dt}, more often than {group.name} "
-                f"has time steps (of {group.clock.dt}): they cannot be replayed."
+            raise Refused(
+                [
+                    Refusal(
+                        runner.name,
+                        f"it draws random numbers every {runner.clock.dt}, more often than {group.name} has "
+                        f"time steps (of {group.clock.dt}): they cannot be replayed",
+                        f"draw them in the equations of {group.name}, or give both the same dt",
+                    )
+                ]
             )
         for name, function in names.items():
             group.namespace[name] = function
+            self.names.add(name)
             if isinstance(function, Draw):
                 group.namespace[name] = self._timed_array(function)
                 code = code.replace(

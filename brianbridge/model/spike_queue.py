@@ -2,7 +2,9 @@
 
 import numpy as np
 
-__all__ = ["send", "under_way"]
+from brianbridge.model.refusals import Refusal, Refused
+
+__all__ = ["send", "two_at_once", "under_way"]
 
 
 def under_way(pathway):
@@ -37,3 +39,26 @@ def send(pathway, events):
     for steps, synapse in events.tolist():
         slots[steps].append(synapse)
     pathway.queue._restore_from_full_state((0, slots))
+
+
+def two_at_once(pathway):
+    """Events meet at a synapse, where Brian2 would let its code see both: the error to raise.
+
+    Parameters
+    ----------
+    pathway : str
+
+    Returns
+    -------
+    Refused
+    """
+    return Refused(
+        [
+            Refusal(
+                pathway,
+                "two events arrive at one synapse in the same step, since delays were changed while events "
+                "were under way",
+                "let them arrive before you change the delays",
+            )
+        ]
+    )

@@ -10,6 +10,7 @@ from brian2.units.stdunits import ms
 
 from brianbridge.model.groups import SpikeTimes
 from brianbridge.model.naming import caller_names, input_name
+from brianbridge.model.spike_queue import two_at_once
 
 __all__ = [
     "GivenSpikes",
@@ -277,10 +278,7 @@ def events_under_way(block, start, dtype, device):
         row = rows.setdefault(start + steps, torch.zeros(block.size, dtype=dtype, device=device))
         row[synapse] += 1
     if any((row > 1.5).any() for row in rows.values()):
-        raise ValueError(
-            f"{block.name}: two events arrive at one synapse in the same step, since delays were changed "
-            "while events were under way. Let them arrive before you change the delays."
-        )
+        raise two_at_once(block.name)
     return rows
 
 

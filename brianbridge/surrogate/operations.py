@@ -5,6 +5,7 @@ import torch
 from brian2.core.functions import DEFAULT_FUNCTIONS
 
 from brianbridge.generation.random_numbers import poisson_quantile
+from brianbridge.model.spike_queue import two_at_once
 from brianbridge.surrogate.spike_gradients import Spike
 
 __all__ = ["Operations"]
@@ -322,10 +323,7 @@ class Operations:
         if late is None:
             return mask
         if ((mask > 0.5) & (late > 0.5)).any():
-            raise ValueError(
-                f"{pathway}: two events arrive at one synapse in the same step, since delays were changed "
-                "while events were under way. Let them arrive before you change the delays."
-            )
+            raise two_at_once(pathway)
         return mask + late
 
     def in_turn(self, mask, turns):

@@ -83,7 +83,7 @@ def test_two_events_at_once_are_no_silent_difference():
     net.run(0.5 * ms)
     synapses.delay = 1 * ms
     surrogate = Surrogate(wrap(net))
-    with pytest.raises(ValueError, match="synapses_pre: two events arrive at one synapse in the same step"):
+    with pytest.raises(Refused, match="synapses_pre: two events arrive at one synapse in the same step"):
         surrogate(duration=5 * ms)
 
 
