@@ -16,7 +16,7 @@ MOST_MEMORY = 3.0  # GB of the whole process; keeping every step would need seve
 
 
 def working_memory(n=40, seed_=4):
-    """Excitatory cells with facilitating synapses, heterogeneous delays, cue and background by PoissonInput."""
+    """Excitatory cells with facilitating synapses and delays of their own; Poisson background and cue."""
     rng = np.random.default_rng(seed_)
     cells = NeuronGroup(
         n,
