@@ -6,8 +6,8 @@ import pytest
 from brian2 import *
 from brian2.stateupdaters.base import StateUpdateMethod
 
-from brianbridge.comparison.agreement import Brian2Failed
-from brianbridge.comparison.agreement import compare as compare_live
+from brianbridge.comparison.side_by_side import Brian2Failed
+from brianbridge.comparison.side_by_side import compare as compare_live
 from tests.agreement.comparison import agree
 
 
