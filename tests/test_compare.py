@@ -103,6 +103,16 @@ simulate(Network(cells))
     assert verdict.verdict == "agree", verdict
 
 
+def test_a_script_may_close_its_streams_and_set_hooks(script, capfd):
+    text = NETWORK + "import sys, logging\nlogging.basicConfig()\nprint('seen')\nsys.excepthook = None\n"
+    verdict = compare_script(script(text + "sys.stdout.close()\nsys.stderr.close()\nrun(5*ms)\n"))
+    assert verdict.verdict == "agree"
+    print("still open")
+    printed = capfd.readouterr()
+    assert printed.out == "still open\n" and printed.err == "seen\n"
+    assert sys.excepthook is not None
+
+
 def test_a_bare_except_and_a_run_of_no_duration_do_not_matter(script):
     text = NETWORK + "run(0*ms)\ntry:\n    run(5*ms)\nexcept:\n    pass\nrun(50*ms)\n"
     verdict = compare_script(script(text), steps=50)
@@ -201,6 +211,12 @@ FAILING = {
         "Brian2 complains",
         "units",
     ),
+    "slot": (
+        "from brian2 import *\nG = NeuronGroup(1, 'v : 1')\n"
+        "M = StateMonitor(G, 'v', True, when='x')\nrun(1*ms)\n",
+        "Brian2 does not run",
+        "script.py, line 4: run(1*ms)",
+    ),
     "no unit": ("from brian2 import *\nG = NeuronGroup(1, 'v : 1')\nrun(1)\n", "run", "line 3"),
     "empty": ("from brian2 import *\nGs = [NeuronGroup(1, 'v : 1')]\nrun(1*ms)\n", "empty network", "lists"),
     "no Exception": ("class Odd(BaseException):\n    pass\nraise Odd('so')\n", "Odd: so", "line 3"),
@@ -218,11 +234,18 @@ def test_failing_scripts_are_told_in_words(script, case):
     assert "Traceback" not in verdict.message and "brianbridge" not in verdict.message
 
 
-def test_run_in_another_process_is_reported(script):
-    text = NETWORK + "def simulate(k):\n    run(5*ms)\n\n"
-    text += "import multiprocessing\nwith multiprocessing.get_context('fork').Pool(1) as pool:\n"
-    verdict = compare_script(script(text + "    pool.map(simulate, [1])\n"))
+POOL = "with multiprocessing.get_context('fork').Pool(1) as pool:\n    pool.map(simulate, [1])\n"
+PROCESS = (
+    "process = multiprocessing.get_context('fork').Process(target=simulate, args=[1])\nprocess.start()\n"
+)
+
+
+@pytest.mark.parametrize("way", [POOL, PROCESS + "process.join()\n"])
+def test_run_in_another_process_is_reported(script, way):
+    text = NETWORK + "def simulate(k):\n    run(5*ms)\n\nimport multiprocessing\n" + way
+    verdict = compare_script(script(text))
     assert verdict.verdict == "failed" and "another process" in verdict.message
+    assert "script.py runs no network" in verdict.message
 
 
 # -- differences --------------------------------------------------------------------------------------

@@ -113,6 +113,11 @@ def test_a_network_that_grows_and_shrinks(agree):
     assert len(seen.objects) == 4 and [run.steps for run in seen.runs] == [24, 24, 23, 23, 24]
 
 
+def test_a_network_whose_neurons_are_gone(script):
+    verdict = compare_script(script(NETWORK + "run(12*ms)\ndel cells, others, watched, spikes\nrun(12*ms)\n"))
+    assert verdict.verdict == "agree" and verdict.notes == () and len(verdict.comparison.runs) == 1
+
+
 def test_the_magic_network_begins_anew_with_new_objects(agree):
     text = NETWORK + (
         "run(12*ms)\n"

@@ -1,5 +1,6 @@
 """Execute a user's Brian2 script, whose runs are carried out by somebody else."""
 
+import mmap
 import os
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from brianbridge.comparison.places import Place, in_words, place_of_call
 from brianbridge.comparison.surroundings import as_main_program
 
 __all__ = ["Enough", "ScriptFailed", "ScriptRun", "execute"]
+
+ELSEWHERE = "The script runs a network in another process, where brianbridge cannot follow"
 
 
 class ScriptFailed(Exception):
@@ -74,8 +77,8 @@ def execute(path, carry_out, argv=()):
         If the file cannot be read.
     """
     source = path.read_bytes()
-    stopped = []
-    with as_main_program(path, argv) as module, _runs_taken_over(path, carry_out, stopped):
+    stopped, elsewhere = [], mmap.mmap(-1, 1)  # memory that other processes share
+    with as_main_program(path, argv) as module, _runs_taken_over(path, carry_out, stopped, elsewhere):
         try:
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
         except KeyboardInterrupt:
@@ -86,10 +89,12 @@ def execute(path, carry_out, argv=()):
         except BaseException as error:  # test tools skip and fail by exceptions that are no Exception
             if not stopped:  # else it was not prepared for being stopped
                 raise ScriptFailed(in_words(error, path)) from error
+    if elsewhere[0] and not stopped:
+        raise ScriptFailed(f"{ELSEWHERE}.")
 
 
 @contextmanager
-def _runs_taken_over(path, carry_out, stopped):
+def _runs_taken_over(path, carry_out, stopped, elsewhere):
     """Take the place of `Network.run`, which the magic network calls too."""
     original, process = Network.run, os.getpid()
 
@@ -98,7 +103,8 @@ def _runs_taken_over(path, carry_out, stopped):
         self, duration, report=None, report_period=10 * second, namespace=None, profile=None, level=0
     ):  # the arguments of Network.run
         if os.getpid() != process:
-            raise RuntimeError("the network is run in another process, where brianbridge cannot follow")
+            elsewhere[0] = 1
+            raise RuntimeError(ELSEWHERE)
         if stopped:  # something has held up the first SystemExit
             raise SystemExit
         if namespace is None:

@@ -76,6 +76,8 @@ def compare(network, namespace, steps, *, duration=None, lockstep=False, seed=1,
     """
     with _on_numpy(), _undisturbed():
         part = _taking_part(network)
+        if not part.objects:
+            return _nothing_to_compare(network, duration, namespace, lockstep)
         surrogate = _surrogate(network, part, namespace)
         clock = _clock(part, surrogate.program.dt)
         asked = steps if duration is None else _steps(clock, network, duration)
@@ -83,9 +85,8 @@ def compare(network, namespace, steps, *, duration=None, lockstep=False, seed=1,
         if steps < asked or duration is None:
             end = (clock._calc_timestep(network.t_) + steps) * clock.dt_
             duration = Quantity(end - network.t_, dim=second.dim)
-        if not steps:  # shorter than what is left of the present step
-            run(network, duration, namespace=namespace)
-            return Comparison(lockstep=lockstep)
+        if steps < 1:  # shorter than what is left of the present step
+            return _nothing_to_compare(network, duration, namespace, lockstep)
         stepper = surrogate.stepper(steps, seed=seed)
         watch = Watch(part, surrogate, stepper, clock, lockstep)
         freeze_noise(part, stepper.noise)
@@ -95,6 +96,11 @@ def compare(network, namespace, steps, *, duration=None, lockstep=False, seed=1,
             thaw_noise(part)
     # a script can stop a run from outside
     return _of_one_run(watch.agreement(), stepper.steps, asked, surrogate.program.dt, lockstep)
+
+
+def _nothing_to_compare(network, duration, namespace, lockstep):
+    run(network, duration, namespace=namespace)
+    return Comparison(lockstep=lockstep)
 
 
 def _of_one_run(objects, steps, asked, dt, lockstep):
@@ -189,7 +195,7 @@ def _refuse_single_precision(network):
 
 def _clock(network, dt):
     """A clock for the common steps of all clocks: one of them, unless these are multiples of shorter ones."""
-    clocks = {obj.clock for obj in network.sorted_objects}
+    clocks = {part.clock for obj in network.objects for part in (obj, *obj.contained_objects)}
     fitting = [clock for clock in clocks if getattr(clock, "dt_", None) == dt]
     return fitting[0] if fitting else Clock(Quantity(dt, dim=second.dim))
 

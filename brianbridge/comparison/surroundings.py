@@ -6,7 +6,7 @@ import os
 import sys
 import types
 import warnings
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 
 import matplotlib
@@ -137,7 +137,7 @@ def as_main_program(path, argv):
     module.__file__ = str(path)
     module.__builtins__ = __builtins__
     folder, modules = os.getcwd(), dict(sys.modules)
-    search, arguments, figures = list(sys.path), sys.argv, set(plt.get_fignums())
+    search, arguments, hook, figures = list(sys.path), sys.argv, sys.excepthook, set(plt.get_fignums())
     sys.modules["__main__"] = module
     sys.path.insert(0, str(path.parent))
     sys.argv = [str(path), *argv]
@@ -147,7 +147,7 @@ def as_main_program(path, argv):
             yield module
     finally:
         os.chdir(folder)
-        sys.argv, sys.path[:] = arguments, search
+        sys.argv, sys.path[:], sys.excepthook = arguments, search, hook
         sys.modules["__main__"] = modules["__main__"]
         _forget_modules_of(path.parent, known=modules)
         for number in set(plt.get_fignums()) - figures:
@@ -158,13 +158,15 @@ def as_main_program(path, argv):
 def _printing_to_stderr():
     """Also for programs that the script starts and for compiled code, which know nothing of `sys.stdout`."""
     sys.stdout.flush()
+    sys.stderr.flush()
     stdout = os.dup(1)
     os.dup2(2, 1)
+    # a stream of its own, which a script may close, and to which what it leaves behind may go on writing
+    stream = open(os.dup(2), "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(stream), redirect_stderr(stream):
             yield
     finally:
-        sys.stderr.flush()
         os.dup2(stdout, 1)
         os.close(stdout)
 

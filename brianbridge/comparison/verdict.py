@@ -232,7 +232,7 @@ def _broken(follower):
 def _nothing_run(follower, failed):
     if failed is None and follower.empty:
         return EMPTY
-    if failed is not None and failed.__cause__ is follower.failure:
+    if follower.failure is not None and failed is not None and failed.__cause__ is follower.failure:
         return f"Brian2 does not run this network. {failed}"
     ending = failed or "It ended, and no run(...) of a network was reached."
     return f"{follower.path.name} runs no network. {ending}"

@@ -45,6 +45,7 @@ def recurrent(cells, on_pre="a_post += 0.1; v_post -= 0.02", name="synapses", **
         ["start", "groups", "thresholds", "between", "synapses", "resets", "end"],
     ],
 )
+@pytest.mark.agrees("Schedule: a schedule and slots of your own")
 def test_schedules(schedule):
     cells = driven(extra="x : 1")
     synapses = recurrent(cells, delay=0.2 * ms)
@@ -66,6 +67,7 @@ def test_schedule_of_the_preferences():
         prefs.core.network.default_schedule = before
 
 
+@pytest.mark.agrees("Networks: inactive objects")
 def test_inactive_objects():
     cells, others, still = driven(), driven(name="others"), driven(name="still")
     first, second = recurrent(cells), recurrent(others, name="second")
@@ -90,6 +92,7 @@ def test_objects_added_in_lists_and_taken_out_again():
     assert "others" not in network
 
 
+@pytest.mark.agrees("Networks: all visible objects, as run() takes them")
 def test_only_what_is_visible_is_wrapped():
     def unused():
         return driven(name="kept"), driven(name="forgotten")[:2]
@@ -192,6 +195,7 @@ def test_spikes_under_way_arrive_after_the_first_run():
     assert agree(network, 40).records["target.v"][-1].min() > 300
 
 
+@pytest.mark.agrees("Networks: names that change between runs")
 def test_names_that_change_between_runs():
     level, stimulus = 1.2, TimedArray([1, 2], dt=1 * ms)
     cells = NeuronGroup(
@@ -207,6 +211,7 @@ def test_names_that_change_between_runs():
     assert agree(network, 60).total_spikes > 5
 
 
+@pytest.mark.agrees("Networks: dt changed between runs")
 def test_time_steps_that_change_between_runs():
     cells = driven()
     synapses = recurrent(cells, on_pre="a_post += 0.1")
@@ -218,15 +223,6 @@ def test_time_steps_that_change_between_runs():
     network.run(1 * ms)
     defaultclock.dt = 0.1 * ms
     assert agree(network, 100).total_spikes > 5
-
-
-def test_time_steps_that_change_while_spikes_are_under_way_are_refused():
-    cells = driven()
-    network = Network(cells, recurrent(cells, delay=3 * ms))
-    network.run(6 * ms)
-    defaultclock.dt = 0.2 * ms
-    with pytest.raises(Refused, match="synapses_pre: dt was changed"):
-        brianbridge.wrap(network)
 
 
 @pytest.mark.parametrize("point, steps", [("default", 60), ("second", 30)])

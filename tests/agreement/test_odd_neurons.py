@@ -10,6 +10,7 @@ from brianbridge import Refused, wrap
 from tests.agreement.comparison import agree
 
 
+@pytest.mark.agrees("Equations: division and remainder of whole numbers and others")
 def test_whole_and_fractional_division_of_either_sign():
     cells = NeuronGroup(
         40,
@@ -55,6 +56,7 @@ def test_division_by_zero_and_infinite_numbers():
         assert agree(Network(cells), 10).total_spikes > 10
 
 
+@pytest.mark.agrees("Neurons: variables of other types, dtype=")
 def test_whole_numbers_of_64_bits():
     cells = NeuronGroup(
         4,
@@ -121,6 +123,7 @@ def test_events_without_condition_and_resets_in_several_lines():
     assert result.spikes["empty.spike"] == 134
 
 
+@pytest.mark.agrees("Neurons: custom events in a slot and order of their own")
 def test_events_in_a_slot_and_order_of_their_own():
     cells = NeuronGroup(
         4,
@@ -170,6 +173,7 @@ PERIODS = [
 ]
 
 
+@pytest.mark.agrees("Neurons: refractoriness by lastspike, t and timestep()")
 def test_refractoriness_written_out():
     def cells(refractory):
         group = NeuronGroup(
@@ -301,6 +305,7 @@ def test_linked_variables_are_written_through():
     assert result.records["counters.n"][-1].min() > 3
 
 
+@pytest.mark.refused("Neurons: variables.add_reference()", why="Brian2 does not keep what it refers to")
 def test_variables_shared_by_reference_are_refused():
     source = NeuronGroup(5, "out = sin(2*pi*t*freq) + x : 1\nx : 1\nfreq : Hz (shared)", name="source")
     reader = NeuronGroup(5, "dy/dt = (out - y)/ms : 1", method="euler", name="reader")
@@ -357,14 +362,10 @@ def test_regular_code_writes_shared_variables():
     assert agree(Network(cells), 30).records[f"{cells.name}.level"][-1].max() == 7.5
 
 
-def test_code_at_given_times_is_refused():
-    cells = NeuronGroup(2, "dv/dt = -v/(5*ms) : 1", method="exact", name="cells")
-    cells.run_at("v += 1 + i", times=[0, 0.3, 1.2] * ms)
-    with pytest.raises(Refused, match=r"cells: run_at\('v \+= 1 \+ i'\)"):
-        wrap(Network(cells))
-
-
 @pytest.mark.parametrize("code", ["w = v; v += 1", "w = v; w += 1; u = v", "old = v; v -= 1; w += old"])
+@pytest.mark.refused(
+    "Equations: an array changed under two names", why="Brian2's targets do not agree about it"
+)
 def test_two_names_for_one_array_are_refused(code):
     """Brian2's numpy target changes both, its other targets do not."""
     cells = NeuronGroup(3, "v : 1\nw : 1\nu : 1", threshold="i > 0", reset=code, name="cells")

@@ -5,6 +5,7 @@
 import re
 
 import numpy as np
+import pytest
 from brian2 import *
 
 from brianbridge.generation.schedule import refusals_of_code
@@ -56,6 +57,7 @@ CONNECTIONS = [
 ]
 
 
+@pytest.mark.agrees("Synapses: connect() with conditions, probabilities, arrays and generators")
 def test_however_synapses_are_connected():
     source, target = ticking(5, "source"), ticking(7, "target", rate="0*Hz")
     network = Network(source, target)
@@ -107,6 +109,7 @@ def test_variables_of_both_neurons_through_subexpressions():
     agree(Network(source, target, synapses), 150)
 
 
+@pytest.mark.agrees("Synapses: shared variables and subexpressions, also (constant over dt)")
 def test_shared_and_held_values_in_pathways():
     source, target = ticking(3, "source"), ticking(3, "target", "level : 1 (shared)")
     amplitude, w_ext = 2, 0.5
@@ -202,10 +205,12 @@ def test_statements_that_do_not_depend_on_the_order_of_synapses():
     agree(pathways(INDEPENDENT), 40)
 
 
+@pytest.mark.agrees("Synapses: statements that change a neuron's variable and read it")
 def test_statements_in_which_synapses_take_turns():
     agree(pathways(TAKING_TURNS), 40)
 
 
+@pytest.mark.differentiable("Synapses: statements that change a neuron's variable and read it")
 def test_gradient_through_synapses_that_take_turns():
     cells = NeuronGroup(
         4,
@@ -256,6 +261,7 @@ def test_before_the_postsynaptic_pathway_comes_the_presynaptic_one():
     assert (result.records["cells.u"][-1] == 1).all()
 
 
+@pytest.mark.agrees("Synapses: on_event")
 def test_pathways_by_their_own_events():
     cells = NeuronGroup(
         4,
@@ -421,6 +427,7 @@ def test_plasticity_with_traces_in_the_neurons():
 # -- further objects ------------------------------------------------------------------------------------
 
 
+@pytest.mark.agrees("Synapses: linked variables")
 def test_linked_variables_in_synapses():
     single = NeuronGroup(1, "dx/dt = -x/(10*ms) : 1", method="exact", name="single")
     common = NeuronGroup(3, "level : 1 (shared)", name="common")
@@ -440,15 +447,6 @@ def test_linked_variables_in_synapses():
     synapses.place = linked_var(field.x, index="which")
     synapses.which, single.x, common.level = "(i + 2*j) % 6", 1, 0.5
     agree(Network(single, common, field, cells, synapses), 100)
-
-
-def test_regular_code_of_synapses():
-    cells = ticking(4, "cells")
-    synapses = Synapses(cells, cells, "w : 1\nscale : 1 (shared)", on_pre="v_post += w")
-    synapses.connect(condition="i <= j")
-    synapses.w, synapses.scale = "0.01*(i + j)", 0.9
-    synapses.run_regularly("w = w*scale + 0.01*v_pre - 0.001*i*u_post", dt=0.5 * ms)
-    assert agree(Network(cells, synapses), 100).total_spikes > 5
 
 
 def test_synapses_onto_synapses():

@@ -6,8 +6,8 @@ import pytest
 from brian2 import *
 from brian2.stateupdaters.base import StateUpdateMethod
 
-from brianbridge.comparison.agreement import Brian2Failed
-from brianbridge.comparison.agreement import compare as compare_live
+from brianbridge.comparison.side_by_side import Brian2Failed
+from brianbridge.comparison.side_by_side import compare as compare_live
 from tests.agreement.comparison import agree
 
 
@@ -31,6 +31,7 @@ k = 1/(2*dt**.5)*(g_support - g(x, t))*(dW**2)
 x_new = x + dt*f(x, t) + g(x, t)*dW + k"""
 
 
+@pytest.mark.agrees("State updaters: objects, also ExplicitStateUpdater")
 def test_methods_given_as_objects():
     cells = [pendulum(method) for method in (euler, rk4, ExplicitStateUpdater(RALSTON))]
     for group in cells:
@@ -38,6 +39,7 @@ def test_methods_given_as_objects():
     assert agree(Network(cells), 100).total_spikes > 2
 
 
+@pytest.mark.agrees("State updaters: registered by name")
 def test_registered_methods():
     StateUpdateMethod.register("ralston_", ExplicitStateUpdater(RALSTON))
     StateUpdateMethod.register("noisy_", ExplicitStateUpdater(NOISY, stochastic="multiplicative"))
@@ -60,6 +62,7 @@ def test_a_method_without_a_name_for_noise():
     agree(Network(cells), 100)
 
 
+@pytest.mark.agrees("State updaters: a function of your own")
 def test_a_method_that_is_a_function():
     def halving(equations, variables, options=None):
         return "\n".join(f"{name} = 0.5*{name} + dt*{name}*i/ms" for name in equations.diff_eq_names)

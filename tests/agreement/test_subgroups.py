@@ -1,6 +1,7 @@
 """Subgroups as source, target, in sums, in connections, with code of their own and under monitors."""
 
 import numpy as np
+import pytest
 from brian2 import *
 
 from tests.agreement.comparison import agree
@@ -47,6 +48,7 @@ def test_spikes_from_and_to_subgroups():
     assert min(result.spikes.values()) > 10
 
 
+@pytest.mark.agrees("Neurons: subgroups under monitors")
 def test_subgroups_without_a_name_or_a_reference():
     group = cells(8, "group")
     synapses = Synapses(group[:3], group[4:], on_pre="v_post += 0.1*twice_post - 0.05", name="synapses")
@@ -85,6 +87,7 @@ def test_connections_that_look_at_the_variables_of_subgroups():
     agree(network, 100)
 
 
+@pytest.mark.agrees("Synapses: sums into subgroups")
 def test_sums_into_a_part_leave_the_rest_alone():
     source, target = cells(4, "source"), cells(9, "target", "I : 1\nJ : 1")
     target.I, target.J = "10 + i", "20 + i"
