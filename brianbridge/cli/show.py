@@ -50,13 +50,14 @@ def carry_out(arguments):
 
 
 def _model(model):
-    from brianbridge.model.groups import Neurons
+    from brianbridge.model.groups import Neurons, Projection, SpikeTimes
 
     return {
         "source": model.source,
         "dt": {"value": model.dt, "unit": "s"},
         "groups": [_neurons(group) for group in model.groups if isinstance(group, Neurons)],
-        "synapses": [_projection(group) for group in model.groups if not isinstance(group, Neurons)],
+        "generators": [_generator(group) for group in model.groups if isinstance(group, SpikeTimes)],
+        "synapses": [_projection(group) for group in model.groups if isinstance(group, Projection)],
         "inputs": [
             {
                 "name": timed.name,
@@ -82,6 +83,16 @@ def _neurons(group):
         "events": {name: text for name, text in group.events.items() if name != "spike"},
         "refractory": {"value": refractory, "unit": "s"} if type(refractory) is float else refractory,
         **_common(group),
+    }
+
+
+def _generator(group):
+    return {
+        "name": group.name,
+        "n": group.n,
+        "spikes": len(group.times),
+        "times": _range(group.times, _seconds()),
+        "period": {"value": group.period, "unit": "s"} if group.period else None,
     }
 
 
@@ -116,6 +127,8 @@ def _common(group):
     dimensions = variable_dimensions(group.equations)
     return {
         "method": group.method,
+        "links": {name: f"{link.group}.{link.variable}" for name, link in group.links.items()},
+        "operations": [_operation(operation, group) for operation in group.operations],
         "constants": {
             name: {"value": constant.value, "unit": _unit(constant.dimensions)}
             for name, constant in group.constants.items()
@@ -126,6 +139,16 @@ def _common(group):
             if name in dimensions
         },
     }
+
+
+def _operation(operation, group):
+    """One line of text for what `run_regularly` or `PoissonInput` does."""
+    part = "" if operation.part is None else f" to neurons {operation.part[0]} to {operation.part[1] - 1}"
+    if hasattr(operation, "code"):
+        every = group.dt if operation.dt is None else operation.dt
+        return f"every {every * 1e3:g} ms{part}: {_one_line(operation.code)}"
+    adds = f"{operation.variable} += {operation.weight}"
+    return f"{operation.n} Poisson inputs of {operation.rate:g} Hz{part}: {adds}"
 
 
 def _trainable(trainable, model):
@@ -198,6 +221,7 @@ def _text(document):
     heading += [f"source: {document['source']}"] if document["source"] else []
     parts = ["\n".join([*heading, f"hash: {document['hash']}"])]
     parts += [_group_text(group) for group in document["groups"]]
+    parts += [_generator_text(generator) for generator in document["generators"]]
     parts += [_synapses_text(synapses) for synapses in document["synapses"]]
     if document["inputs"]:
         rows = [
@@ -220,7 +244,18 @@ def _group_text(group):
         if value:
             lines.append(f"  {key}: {_one_line(value)}")
     lines += [f"  {event}: {_one_line(text)}" for event, text in group["events"].items()]
-    return "\n".join([*lines, *_values_text(group)])
+    return "\n".join([*lines, *_operations_text(group), *_values_text(group)])
+
+
+def _generator_text(generator):
+    period = generator["period"]
+    again = f", again every {period['value'] * 1e3:g} ms" if period else ""
+    return f"{generator['name']}: {generator['spikes']} given spikes of {generator['n']} neurons{again}"
+
+
+def _operations_text(group):
+    lines = [f"  {name}: linked to {target}" for name, target in group["links"].items()]
+    return lines + [f"  {text}" for text in group["operations"]]
 
 
 def _synapses_text(synapses):
@@ -232,7 +267,7 @@ def _synapses_text(synapses):
         lines.append(f"  {pathway['name']}, on {pathway['on']}: {_one_line(pathway['code'])}")
         if pathway["delay"]["high"]:
             lines.append(f"    delay: {_between(pathway['delay'])}")
-    return "\n".join([*lines, *_values_text(synapses)])
+    return "\n".join([*lines, *_operations_text(synapses), *_values_text(synapses)])
 
 
 def _values_text(group):
