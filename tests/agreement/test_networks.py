@@ -20,7 +20,7 @@ def driven(n=5, name="cells", extra="", **options):
         f"dv/dt = (I + 0.3*a - v)/(5*ms) : 1\nda/dt = -a/(3*ms) : 1\nI : 1 (constant)\n{extra}",
         threshold="v > 1",
         reset="v = 0",
-        method="exact",
+        method="euler",
         name=name,
         **options,
     )

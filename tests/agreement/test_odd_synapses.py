@@ -144,10 +144,8 @@ INDEPENDENT = [
     "v_pre = level; w = v_pre*2",
     "v_pre += w; u_post = level*u_post",
     "v_post = u_post; v_pre += 1",
-    "x = w*v_pre; v_post += x",
     "a = v_pre; v_post += a",
     "v_post += 1; x = v_post",
-    "w = clip(a, -inf, inf); a += level",
     "w = 2*a; a += level; u_post += 0.1",
 ]
 #: Done for one synapse after the other, each of which finds what the one before has left.
