@@ -127,8 +127,6 @@ def live_monitor(monitor, groups):
     else:
         live = PopulationRateMonitor(source, dtype=np.dtype(monitor.dtype), **named)
         live.when, live.order = monitor.when, monitor.order
-    if not hasattr(live, "namespace"):  # a StateMonitor has that of its group
-        live.add_attribute("namespace")
-        live.namespace = getattr(group, "namespace", None) or {}
+    live.namespace = getattr(group, "namespace", None) or {}  # as a StateMonitor has it anyway
     live.active, live.add_to_magic_network = monitor.active, False
     return live

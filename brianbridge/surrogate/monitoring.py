@@ -94,11 +94,24 @@ class MonitorRecord:
         return order[np.searchsorted(known[order], steps * table.n + start + elements)]
 
 
-def _fill(live, size, values):
-    live.resize(size)
-    live.variables["N"].set_value(size)
+class _Kept:
+    """Stands where Brian2 has an array that grows, whose memory would be lost together with the monitor.
+
+    ``records[monitor].t[:]`` has to be good although nobody holds that monitor.
+    """
+
+    def __init__(self, data):
+        self.data = data
+
+
+def _fill(live, number, values):
+    """Give a monitor a number of samples, or of events, and what it recorded in each."""
+    live.variables["N"].set_value(number)
     for name, value in values.items():
-        live.variables[name].set_value(value)
+        variable = live.variables[name]
+        data = np.array(value, dtype=variable.dtype)
+        variable.device.arrays[variable] = _Kept(data)
+        variable.size = data.shape if variable.ndim > 1 else len(data)
 
 
 def monitor_records(live, program, run, recorded, monitors):
