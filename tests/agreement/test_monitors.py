@@ -184,6 +184,7 @@ def test_two_parts_make_the_whole():
 def test_segments(segment):
     """Also those in which a monitor takes no sample; the gradient is that of the records beside it."""
     cells = noisy_cells()
+    cells.kind = "2**24 + 1 + i"  # which single precision does not hold
     monitors = [StateMonitor(cells, ["v", "kind"], True, dt=0.5 * ms), SpikeMonitor(cells)]
     model = bb.wrap(Network(cells, *monitors), train={cells.v: None})
     whole, cut = (
