@@ -10,7 +10,7 @@ from brian2.units.fundamentalunits import Quantity
 from brianbridge.generation.program import SpikeTable
 from brianbridge.model.monitors import Monitor, live_monitor
 from brianbridge.model.rebuild import Live
-from brianbridge.surrogate.feeding import SECOND, GivenSpikes
+from brianbridge.surrogate.feeding import SECOND, SpikeRows
 
 __all__ = ["MonitorRecord", "monitor_records"]
 
@@ -47,7 +47,7 @@ class MonitorRecord:
     late: int
 
     def of_trial(self, trial=None):
-        """The monitor as Brian2 would have filled it in one trial; None where there is one only."""
+        """The monitor as Brian2 would have filled it in one trial; which one, if there are several."""
         name = self.monitor.name
         if trial is None and self.batch > 1:
             raise ValueError(
@@ -132,19 +132,23 @@ def monitor_records(live, program, run, recorded, monitors):
     dict of str to MonitorRecord
         By name.
     """
-    end = Quantity((run.first + run.steps) * program.dt, dim=SECOND)
+    last = run.first + run.steps
+    end = Quantity(last * program.dt, dim=SECOND)
     active = [monitor for monitor in monitors if monitor.active]
     records = dict(zip(active, program.records[len(program.records) - len(active) :], strict=True))
     outputs, found = iter(recorded), {}
     for monitor in monitors:
-        steps, values, late = np.zeros(0, dtype=int), {}, 0
-        event, table = f"{monitor.group}.{monitor.event}", None
+        steps, values, table, late = np.zeros(0, dtype=int), {}, None, 0
         if monitor in records:
-            record = records[monitor]
-            steps = np.arange(-(-run.first // record.every), -(-(run.first + run.steps) // record.every))
+            record, event = records[monitor], f"{monitor.group}.{monitor.event}"
+            steps = np.arange(-(-run.first // record.every), -(-last // record.every))
             values = {output.removeprefix("_to_record_"): next(outputs) for output in record.outputs}
-            if event in program.spike_tables and not isinstance(run.rows[f"spikes {event}"], GivenSpikes):
+            if isinstance(run.rows.get(f"spikes {event}"), SpikeRows):
                 table = program.spike_tables[event]
-                late = int(all(block.event != event for block in program.blocks[: record.place]))
+                late = int(not any(_sends(block, event) for block in program.blocks[: record.place]))
         found[monitor.name] = MonitorRecord(monitor, live, run.batch, end, steps, values, table, late)
     return found
+
+
+def _sends(block, event):
+    return block.kind == "generator" and block.event == event
