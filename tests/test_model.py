@@ -336,7 +336,44 @@ def test_a_standalone_device_is_refused():
             bb.wrap(Network(cells))
 
 
-def test_monitors_may_stay():
+def test_monitors_are_described():
+    net, cells, _, rec, _ = small_network()
+    net.add(
+        SpikeMonitor(cells[1:4], variables=["v", "r"], name="spikes"),
+        StateMonitor(cells, ["v", "r"], record=[4, 0], dt=2 * ms, when="resets", order=3, name="states"),
+        StateMonitor(rec, "w", record=True, name="weights"),
+        PopulationRateMonitor(cells, name="rate"),
+    )
+    net["rate"].active = False
+    monitors = {monitor.name: monitor for monitor in bb.wrap(net).monitors}
+    assert list(monitors) == ["rate", "spikes", "states", "weights"]
+    states, spikes, rate, weights = (monitors[name] for name in ("states", "spikes", "rate", "weights"))
+    assert (states.kind, states.group, states.part) == ("StateMonitor", "cells", None)
+    assert (states.dt, states.when, states.order) == (2e-3, "resets", 3)
+    assert states.variables == ("v", "r") and states.indices.tolist() == [4, 0]
+    assert not states.indices.flags.writeable
+    assert (spikes.kind, spikes.event, spikes.group, spikes.part) == (
+        "SpikeMonitor",
+        "spike",
+        "cells",
+        (1, 4),
+    )
+    assert (spikes.dt, spikes.when, spikes.order, spikes.variables) == (None, "thresholds", 2, ("r", "v"))
+    assert weights.group == "rec" and weights.indices is None
+    assert spikes.active and not rate.active
+
+
+def test_monitors_are_no_part_of_the_steps():
+    """Hash, files and the rebuilt network do not know them; a monitor is never the reason for a refusal."""
     net, cells, *_ = small_network()
-    net.add(SpikeMonitor(cells), StateMonitor(cells, "v", record=True), PopulationRateMonitor(cells))
-    assert len(bb.wrap(net).groups) == 4
+    without = bb.wrap(net)
+    net.add(SpikeMonitor(cells), StateMonitor(cells, "v", record=True))
+    model = bb.wrap(net)
+    assert len(model.monitors) == 2 and model.hash == without.hash
+    assert model_from_parts(*model_to_parts(model)).monitors == ()
+    assert not [obj for obj in model.network().objects if isinstance(obj, StateMonitor | SpikeMonitor)]
+    assert model.with_dt(2 * ms).monitors == model.monitors
+    cable = SpatialNeuron(Cylinder(length=1 * um, diameter=1 * um, n=2), "Im = 0*amp/meter**2 : amp/meter**2")
+    with pytest.raises(bb.Refused) as caught:
+        bb.wrap(Network(cable, cells, StateMonitor(cable, "v", record=True), SpikeMonitor(cells)))
+    assert {refusal.object for refusal in caught.value.refusals} == {cable.name}

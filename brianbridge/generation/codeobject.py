@@ -45,6 +45,9 @@ class _Template:
         "spikegenerator": (set(), False),
         "reset": (set(), False),
         "synapses": (set(), False),
+        "statemonitor": (set(), False),
+        "spikemonitor": (set(), False),
+        "ratemonitor": (set(), False),
     }
 
     def __init__(self, name):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Array", "Block", "Line", "Name", "Program", "SpikeTable"]
+__all__ = ["Array", "Block", "Line", "Name", "Program", "Record", "SpikeTable"]
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Name:
     ----------
     kind : str
         ``'array'``, ``'constant'``, ``'time'``, ``'step size'``, ``'step number'``, ``'timed input'``,
-        ``'random'`` or ``'function'``.
+        ``'random'``, ``'function'`` or ``'event'``.
     key : str
-        Key of the `Array`, name of the timed input or function.
+        Key of the `Array`, name of the timed input or function, ``group.event``.
     index : str or None
         Key of the array through which an array is read (``x_pre``), None for the block's own elements.
     value : float, int or bool
-        Of a constant; the number of a random draw; the time step of the clock whose time it is.
+        Of a constant; the number of a random draw; the time step of the clock whose time or event it is.
     dimensions : Dimension or None
         Physical dimensions, where they are known.
     """
@@ -168,6 +168,28 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Record:
+    """Something that is taken down while the steps are taken.
+
+    Attributes
+    ----------
+    block : Block
+        Of the kind ``'record'``.
+    outputs : tuple of str
+        The block's local names whose values are kept.
+    place : int
+        Number of the program's blocks that come before it in a step.
+    every : int
+        Number of steps from one time to the next: it is taken in steps 0, every, 2 every, ...
+    """
+
+    block: Block
+    outputs: tuple
+    place: int
+    every: int = 1
+
+
+@dataclass(frozen=True)
 class Program:
     """All blocks in schedule order, with what they use.
 
@@ -186,6 +208,7 @@ class Program:
         By the event that they make.
     samplers : dict of str to callable
         Random functions of the user, by the key of the draw: number of elements to ndarray.
+    records : tuple of Record
     """
 
     blocks: tuple
@@ -196,6 +219,7 @@ class Program:
     start: int = 0
     spike_tables: dict = field(default_factory=dict)
     samplers: dict = field(default_factory=dict)
+    records: tuple = ()
 
     def every(self, dt):
         """Number of the program's steps in one step of a clock."""

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -28,11 +29,13 @@ from brianbridge.generation.statement_checks import (
     refuse_renamed_arrays,
     refuse_repeated_writes,
 )
+
+from brianbridge.model.monitors import live_monitor
 from brianbridge.model.rebuild import rebuild
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.model.spike_queue import under_way
 
-__all__ = ["program_of", "record_block", "refusals_of_code"]
+__all__ = ["monitor_block", "program_of", "record_block", "refusals_of_code"]
 
 #: State updaters whose intermediate results divide by ``int(not_refractory)``.
 DIVIDING_METHODS = ("exponential_euler", "exact", "linear", "independent")
@@ -176,14 +179,69 @@ def record_block(live, known, group, expression):
     return block, {key: array for key, array in arrays.table([block]).items() if key not in known}
 
 
+def monitor_block(live, known, monitor):
+    """Block that evaluates what a monitor records, by the monitor's own code.
+
+    Parameters
+    ----------
+    live : Live
+    known : collection of str
+        Keys of the arrays that the program has already.
+    monitor : Monitor
+
+    Returns
+    -------
+    block : Block
+        Of the kind ``'record'``, for the elements that the monitor watches. Its lines define
+        ``_to_record_VARIABLE``, and ``_happened`` where it watches an event.
+    arrays : dict of str to Array
+        Further arrays that it reads.
+    """
+    watching = live_monitor(monitor, live.groups)
+    size, elements = len(watching.source), monitor.indices
+    if elements is not None:
+        size = len(elements)
+    elif monitor.event and monitor.part:
+        elements = np.arange(*monitor.part)
+    arrays = _Arrays(live.inputs, monitor.name, elements)
+    statements = _statements(watching, watching.abstract_code, monitor.name, {}, watching.template)
+    block = _finish(
+        statements,
+        arrays,
+        name=monitor.name,
+        kind="record",
+        group=monitor.group,
+        size=size,
+        slot=monitor.when,
+        order=monitor.order,
+        dt=watching.clock.dt_,
+        group_dt=watching.clock.dt_,
+        text=watching.abstract_code,
+    )
+    if monitor.event:
+        event = Name(
+            "event",
+            key=f"{monitor.group}.{monitor.event}",
+            index=arrays.index("_idx", {}),
+            value=watching.clock.dt_,
+        )
+        happened = Line("_happened", ":=", "_event > 0.5", "boolean")
+        block = replace(block, lines=(*block.lines, happened), names={**block.names, "_event": event})
+    return block, {key: array for key, array in arrays.table([block]).items() if key not in known}
+
+
 # -- names --------------------------------------------------------------------------------------------
 
 
 class _Arrays:
-    """The arrays met so far, and the translation of Brian2's variables into `Name`."""
+    """The arrays met so far, and the translation of Brian2's variables into `Name`.
 
-    def __init__(self, inputs):
-        self.variables = {}
+    A monitor reads only some elements: for it every index is an array of its own.
+    """
+
+    def __init__(self, inputs, monitor="", elements=None):
+        self.monitor, self.elements = monitor, elements
+        self.variables, self.selections = {}, {}
         self.samplers = {}
         self.input_names = {id(array): name for name, array in inputs.items()}
 
@@ -209,9 +267,22 @@ class _Arrays:
             return Name(kind, value=variable.owner.dt_, dimensions=variable.dim)
         if variable.name == "N":
             return Name("constant", value=int(np.asarray(variable.get_value()).item()))
-        index = indices.get(identifier, "_idx")
-        through = None if index in ("_idx", "0") else self.key(variables[index])
+        through = self.index(indices.get(identifier, "_idx"), variables)
         return Name("array", key=self.key(variable), index=through, dimensions=variable.dim)
+
+    def index(self, index, variables):
+        """Key of the array through which something is read; None where element i reads element i."""
+        if index == "0" or (index == "_idx" and self.elements is None):
+            return None
+        if not self.monitor:
+            return self.key(variables[index])
+        key = f"{self.monitor}.{index}"
+        if index == "_idx":
+            self.selections[key] = self.elements
+        else:
+            whole = np.asarray(variables[index].get_value())
+            self.selections[key] = whole if self.elements is None else whole[self.elements]
+        return key
 
     def table(self, blocks):
         written = set()
@@ -225,7 +296,7 @@ class _Arrays:
                 written |= {f"{block.group}.not_refractory", f"{block.group}.lastspike"}
         indices = {name.index for block in blocks for name in block.names.values() if name.index}
         indices |= {key for block in blocks for key in (block.sources, block.target_index) if key}
-        table = {}
+        table = {key: Array(key, values, False, "index") for key, values in self.selections.items()}
         for key, variable in self.variables.items():
             role = "state" if key in written else "index" if key in indices else "parameter"
             value = np.array(variable.get_value())

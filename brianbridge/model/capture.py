@@ -26,7 +26,8 @@ from brianbridge.model.groups import (
     Projection,
     SpikeTimes,
 )
-from brianbridge.model.members import Members, kind, owner_name, part, parts, whole
+from brianbridge.model.members import MONITORS, Members, kind, owner_name, part, parts, whole
+from brianbridge.model.monitors import describe
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.model.roles import contained_objects, operations_of
 from brianbridge.model.spike_queue import under_way
@@ -95,13 +96,24 @@ class _Capture:
         return self._model(kept.values())
 
     def _model(self, groups):
+        groups = tuple(groups)
         return Model(
-            groups=tuple(groups),
+            groups=groups,
             inputs=tuple(self.names.inputs.values()),
             schedule=tuple(self.network.schedule),
             functions=self.names.functions,
             time=float(self.network.t),
+            monitors=self._monitors({group.name for group in groups}),
         )
+
+    def _monitors(self, known):
+        """What is recorded of groups that the model has."""
+        monitors = [
+            describe(obj)
+            for obj in sorted(self.network.objects, key=lambda obj: obj.name)
+            if isinstance(obj, MONITORS) and owner_name(whole(obj.source)) in known
+        ]
+        return tuple(monitor for monitor in monitors if monitor is not None)
 
     # -- one group ------------------------------------------------------------------------------------
 

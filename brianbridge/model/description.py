@@ -62,6 +62,9 @@ class Model:
         When it starts, in seconds: the present time of the network that was frozen.
     functions : dict of str to brian2 Function
         The user's own functions; they are code and therefore not stored in files.
+    monitors : tuple of Monitor
+        What the network's monitors record. They change no step: they count for nothing in `hash`, are not
+        stored in files and not built into `network`; a surrogate answers in their place.
     """
 
     groups: tuple
@@ -71,6 +74,7 @@ class Model:
     source: str = ""
     time: float = 0.0
     functions: Mapping = field(default_factory=dict, metadata={"stored": False})
+    monitors: tuple = field(default=(), metadata={"stored": False})
 
     def __post_init__(self):
         freeze(self)
@@ -142,7 +146,7 @@ class Model:
 
         Its groups have the names of the model: ``network['cells'].v``. The names of the equations are in the
         groups' own namespaces, so that it runs anywhere. To give it inputs of other values or length, call
-        ``model.with_inputs({'stim': values}).network()``.
+        ``model.with_inputs({'stim': values}).network()``. It has no monitors: add your own.
 
         Parameters
         ----------

@@ -13,13 +13,13 @@ from brian2 import (
     Synapses,
 )
 from brian2.core.variables import ArrayVariable, Subexpression
-from brian2.monitors import EventMonitor, PopulationRateMonitor, StateMonitor
+from brian2.monitors import EventMonitor, PopulationRateMonitor, SpikeMonitor, StateMonitor
 
 from brianbridge.model.groups import Link
 
-__all__ = ["Members", "kind", "owner_name", "part", "parts", "whole"]
+__all__ = ["MONITORS", "Members", "kind", "owner_name", "part", "parts", "whole"]
 
-MONITORS = (EventMonitor, PopulationRateMonitor, StateMonitor)
+MONITORS = (StateMonitor, SpikeMonitor, EventMonitor, PopulationRateMonitor)
 #: What to write instead of objects that are not bridged, by the names of their classes.
 INSTEAD = {
     "NetworkOperation": "write what it does with run_regularly, as equations, a TimedArray, or statements on "

@@ -6,7 +6,9 @@ import sys
 from brian2 import Subgroup, TimedArray
 from brian2.core.variables import VariableView
 
-__all__ = ["UnknownName", "caller_names", "input_name", "trainable_name", "variable_name"]
+from brianbridge.model.members import MONITORS
+
+__all__ = ["UnknownName", "caller_names", "input_name", "monitor_name", "trainable_name", "variable_name"]
 
 
 class UnknownName(KeyError):
@@ -112,6 +114,42 @@ def input_name(key, model):
     hint = _did_you_mean(str(key), names) if isinstance(key, str) else ""
     known = ", ".join(names) or "none"
     raise UnknownName(f"The equations of this model use no TimedArray {shown}; they use: {known}.{hint}")
+
+
+def monitor_name(key, model):
+    """Name of the monitor that a key stands for.
+
+    Parameters
+    ----------
+    key : StateMonitor, SpikeMonitor, EventMonitor, PopulationRateMonitor, str or anything else
+        Text is Brian2's name, or a variable of the caller that holds the monitor.
+    model : Model
+
+    Returns
+    -------
+    str or None
+        None if it stands for no monitor.
+
+    Raises
+    ------
+    UnknownName
+        If it is a monitor that the model does not have.
+    """
+    names = [monitor.name for monitor in model.monitors]
+    if isinstance(key, str):
+        if key in names:
+            return key
+        if "." in key or any(group.name == key for group in model.groups):
+            return None
+        key = caller_names().get(key)
+    if not isinstance(key, MONITORS):
+        return None
+    if key.name not in names:
+        raise UnknownName(
+            f"The model has no monitor {key.name!r}; its monitors are {', '.join(names) or 'none'}. They are "
+            "those of the network that was wrapped, if they sample with a fixed time step."
+        )
+    return key.name
 
 
 def trainable_name(key, model):

@@ -8,7 +8,7 @@ from brianbridge.surrogate.feeding import NoiseFrom
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.rendering import render
 
-__all__ = ["CompiledStep", "Run", "Segment", "flatten", "unflatten"]
+__all__ = ["CompiledStep", "Run", "Segment", "flatten", "joined", "unflatten"]
 
 
 @dataclass
@@ -36,9 +36,9 @@ class Run:
 class CompiledStep:
     """A rendered program, executed."""
 
-    def __init__(self, program, records, ops, functions):
-        self.program, self.records = program, records
-        self.rendered = render(program, records)
+    def __init__(self, program, ops, functions):
+        self.program = program
+        self.rendered = render(program)
         implementations = {
             name: function.implementations["torch"].get_code(None)
             for name, function in functions.items()
@@ -60,16 +60,13 @@ class CompiledStep:
         return tuple(v.to(dtype) if torch.is_tensor(v) and v.is_floating_point() else v for v in values)
 
     def advance(self, run, constants, state, first, last):
-        """Steps `first` to `last`; the recorded values are stacked over time."""
-        output = [[] for _ in self.records]
+        """Steps `first` to `last`; the recorded values are stacked over time, one tensor for each output."""
+        sizes = [record.block.size for record in self.program.records for _ in record.outputs]
+        output = [[] for _ in sizes]
         dt, noise = self.program.dt, run.noise_by_step()
         for k in range(first, last):
             state = self.step(state, constants, k * dt, k, run.rows, noise, run.gradients, output)
-        sizes = [self.program.events[r] if isinstance(r, str) else r.size for r, _ in self.records]
-        return state, [
-            torch.stack([_row(v, run.batch, size) for v in rows])
-            for rows, size in zip(output, sizes, strict=True)
-        ]
+        return state, [_stacked(rows, run.batch, size) for rows, size in zip(output, sizes, strict=True)]
 
     @property
     def constant_names(self):
@@ -124,6 +121,13 @@ def unflatten(flat, shape):
     return tuple(state)
 
 
-def _row(value, batch, size):
-    """A recorded value as a tensor (batch, n)."""
-    return torch.as_tensor(value).expand(batch, size)
+def _stacked(rows, batch, size):
+    """Recorded values as one tensor (time, batch, n)."""
+    rows = [torch.as_tensor(row, dtype=torch.float64 if isinstance(row, float) else None) for row in rows]
+    rows = [row.expand(batch, size) for row in rows]
+    return torch.stack(rows) if rows else torch.zeros(0, batch, size)
+
+
+def joined(parts):
+    """Recorded values of several segments as one tensor; a segment without any has no say in its type."""
+    return torch.cat([part for part in parts if len(part)] or parts[:1])

@@ -227,10 +227,21 @@ class Expressions:
             full=array.role == "state" and not array.scalar,
             dimensions=name.dimensions,
         )
-        if name.index is None or array.scalar:
+        return code if array.scalar else self.at_index(code, name)
+
+    def read_event(self, name):
+        """Whether an event happens in this very step, which may lie between two steps of its group."""
+        text, every = self.renderer.event(name.key), self.renderer.program.every(name.value)
+        if self.renderer.program.every(self.block.dt) % every:
+            text = f"({text} if k % {every} == 0 else torch.zeros_like({text}))"
+        return self.at_index(Code(text, full=True), name)
+
+    def at_index(self, code, name):
+        """The elements of an array that a name refers to."""
+        if name.index is None:
             return code
         index = self.renderer.identifier(name.index)
-        code = replace(code, text=f"{text}.index_select(-1, {index})")
+        code = replace(code, text=f"{code.text}.index_select(-1, {index})")
         return self.renderer.hoist(code) if code.constant else code
 
     # -- expressions ----------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """`Surrogate`: the torch module generated from a `Model`."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,10 +9,11 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from brianbridge.generation.schedule import program_of, record_block
-from brianbridge.model.naming import variable_name
+from brianbridge.generation.records import with_expression, with_records
+from brianbridge.generation.schedule import program_of
+from brianbridge.model.naming import monitor_name, variable_name
 from brianbridge.model.rebuild import rebuild, set_aside
-from brianbridge.surrogate.execution import CompiledStep, Run, Segment, flatten, unflatten
+from brianbridge.surrogate.execution import CompiledStep, Run, Segment, flatten, joined, unflatten
 from brianbridge.surrogate.feeding import (
     SECOND,
     GivenSpikes,
@@ -27,6 +27,7 @@ from brianbridge.surrogate.feeding import (
     si_tensor,
     steps_until,
 )
+from brianbridge.surrogate.monitoring import monitor_records
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.parameters import Parameter
 from brianbridge.surrogate.recording import Records
@@ -162,9 +163,11 @@ class Surrogate(nn.Module):
         duration : Quantity, optional
             Default: until the end of the longest of the given inputs.
         record : sequence
-            Variables (``cells.v``, ``'cells.v'``), subexpressions, and groups (for their spikes).
+            Variables (``cells.v``, ``'cells.v'``), subexpressions, groups (for their spikes), and monitors of
+            the network that was wrapped, or their names in Brian2.
         when : str
-            The scheduling slot after which values are taken; ``'end'`` sees everything of a step.
+            The scheduling slot after which values are taken; ``'end'`` sees everything of a step. Monitors
+            have their own.
         initial : dict, optional
             Initial states: variables to values, shape () or (n,) or (batch, n), or to expressions as text,
             evaluated for every trial. Or the `final` of an earlier simulation: time goes on from there, and
@@ -180,15 +183,22 @@ class Surrogate(nn.Module):
         -------
         Records
         """
-        names = [variable_name(key, self.model) for key in _listed(record)]
-        compiled = self._compile(tuple(names), when)
+        names, monitors = self._wanted(record)
+        compiled = self._compile(names, when, monitors)
         run = self._start(compiled, inputs, duration, initial, noise, batch, seed)
         recorded, carried = self._advance(compiled, run)
         random = None if run.generator is None else run.generator.get_state()
-        final = State(zip(compiled.carried, carried, strict=True), run.first + run.steps, random)
-        values = {".".join(name): value for name, value in zip(names, recorded, strict=True)}
-        dimensions = {".".join(name): self._dimensions(*name) for name in names}
-        return Records(self.model, values, dimensions, self.dt, run.first, when, final, run.noise)
+        return Records(
+            model=self.model,
+            values={".".join(name): value for name, value in zip(names, recorded)},
+            dimensions={".".join(name): self._dimensions(*name) for name in names},
+            monitors=monitor_records(self._live, compiled.program, run, recorded[len(names) :], monitors),
+            dt=self.dt,
+            first=run.first,
+            when=when,
+            final=State(zip(compiled.carried, carried, strict=True), run.first + run.steps, random),
+            noise=run.noise,
+        )
 
     def stepper(self, steps, inputs=None, initial=None, noise=None, batch=None, seed=None):
         """Start a simulation that is advanced one time step at a time, without gradient.
@@ -204,7 +214,7 @@ class Surrogate(nn.Module):
         -------
         Stepper
         """
-        compiled = self._compile((), "end")
+        compiled = self._compile()
         with torch.no_grad():
             run = self._start(compiled, inputs, steps * self.dt, initial, noise, batch, seed)
             return Stepper(compiled, run, compiled.prelude(run.parameters, self.ops.dtype))
@@ -257,34 +267,20 @@ class Surrogate(nn.Module):
             duration = Quantity(end - first * self.program.dt, dim=SECOND)
         return steps_until(duration, first, self.program.dt)
 
-    def _compile(self, names, when):
-        """Source of a step that records these variables, compiled once."""
-        if (names, when) not in self._compiled:
-            position = self._position(when)
-            program, records = self._with_records(self.program, names, position)
-            self._compiled[names, when] = CompiledStep(program, records, self.ops, self.model.functions)
-        return self._compiled[names, when]
+    def _wanted(self, record):
+        """What to record: variables by group and name, and descriptions of monitors."""
+        keys = [(key, monitor_name(key, self.model)) for key in _listed(record)]
+        names = tuple(variable_name(key, self.model) for key, monitor in keys if monitor is None)
+        wanted = {monitor for _, monitor in keys}
+        return names, tuple(monitor for monitor in self.model.monitors if monitor.name in wanted)
 
-    def _position(self, when):
-        """Number of blocks that have run when values are taken in this slot."""
-        slots = [full for name in self.model.schedule for full in (f"before_{name}", name, f"after_{name}")]
-        if when not in slots:
-            raise ValueError(
-                f"when={when!r} is not a slot of the schedule; choose one of {', '.join(slots)}."
-            )
-        return sum(slots.index(block.slot) <= slots.index(when) for block in self.program.blocks)
-
-    def _with_records(self, program, names, position):
-        arrays = dict(program.arrays)
-        records = []
-        for group, variable in names:
-            if f"{group}.{variable}" in program.events:
-                records.append((f"{group}.{variable}", position))
-            else:
-                block, more = record_block(self._live, arrays, group, variable)
-                arrays |= more
-                records.append((block, position))
-        return replace(program, arrays=arrays), records
+    def _compile(self, names=(), when="end", monitors=()):
+        """A step that records these variables and what these monitors do, compiled once."""
+        key = names, when, monitors
+        if key not in self._compiled:
+            program = with_records(self.program, self._live, names, when, [m for m in monitors if m.active])
+            self._compiled[key] = CompiledStep(program, self.ops, self.model.functions)
+        return self._compiled[key]
 
     def _start(self, compiled, inputs, duration, initial, noise, batch, seed):
         """Everything that a simulation reads, checked; and its state at the start."""
@@ -375,12 +371,8 @@ class Surrogate(nn.Module):
     def _evaluate(self, group, expression, run):
         """Value of an expression of a group's variables, one draw of its random numbers for each trial."""
         if (group, expression) not in self._compiled:
-            known = dict(self.program.arrays)
-            block, more = record_block(self._live, known, group, expression)
-            program = replace(self.program, blocks=(), arrays=known | more)
-            self._compiled[group, expression] = CompiledStep(
-                program, [(block, 0)], self.ops, self.model.functions
-            )
+            program = with_expression(self.program, self._live, group, expression)
+            self._compiled[group, expression] = CompiledStep(program, self.ops, self.model.functions)
         compiled = self._compiled[group, expression]
         places = {
             key: (self.program.samplers.get(key, function), size, 1)
@@ -488,7 +480,7 @@ class Surrogate(nn.Module):
         self._check_constants(compiled, constants)
         segment = self._segment_length(run.state, run.steps)
         state = tuple(run.state[key] for key in compiled.carried)
-        recorded = [[] for _ in compiled.records]
+        recorded = [[] for record in compiled.program.records for _ in record.outputs]
         end = run.first + run.steps
         for first in range(run.first, end, segment):
             last = min(first + segment, end)
@@ -501,7 +493,7 @@ class Surrogate(nn.Module):
                 state, chunk = compiled.advance(run, constants, state, first, last)
             for total, part in zip(recorded, chunk, strict=True):
                 total.append(part)
-        return [torch.cat(parts) for parts in recorded], state
+        return [joined(parts) for parts in recorded], state
 
     def _segment_length(self, state, steps):
         if self.segment is None or not torch.is_grad_enabled():

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit
 
-from brianbridge.model.naming import variable_name
+from brianbridge.model.naming import UnknownName, monitor_name, variable_name
 
 __all__ = ["Records"]
 
@@ -13,7 +13,8 @@ class Records:
     """Recorded variables of a batch of trials; names are objects or text, as in the call.
 
     ``records[cells.v]`` is a tensor of shape (time, batch, n) in SI units; ``records[cells.v, mV]`` the same
-    in another unit; ``records[cells]`` the spikes of a group, 0 or 1.
+    in another unit; ``records[cells]`` the spikes of a group, 0 or 1; ``records[monitor]`` a monitor of the
+    network, filled as by Brian2 (see `monitor`).
 
     Attributes
     ----------
@@ -28,10 +29,11 @@ class Records:
         The random numbers of every step, to be replayed: ``surrogate(noise=records.noise)``.
     """
 
-    def __init__(self, model, values, dimensions, dt, first, when, final, noise):
+    def __init__(self, model, values, dimensions, monitors, dt, first, when, final, noise):
         self._model = model
         self._values = values
         self._dimensions = dimensions
+        self._monitors = monitors
         self.dt = dt
         self._first = first
         self.when = when
@@ -42,6 +44,8 @@ class Records:
         unit = None
         if isinstance(key, tuple):
             key, unit = key
+        elif monitor_name(key, self._model) is not None:
+            return self.monitor(key)
         name = ".".join(variable_name(key, self._model))
         if name not in self._values:
             raise KeyError(
@@ -56,16 +60,55 @@ class Records:
         return values / float(unit)
 
     def __contains__(self, key):
+        monitor = monitor_name(key, self._model)
+        if monitor is not None:
+            return monitor in self._monitors
         return ".".join(variable_name(key, self._model)) in self._values
 
     def __repr__(self):
         shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in self._values.items())
+        shapes = ", ".join(filter(None, [shapes, *self._monitors]))
         return f"Records({shapes}; dt = {self.dt}, when = {self.when!r})"
 
     @property
     def names(self):
         """Names of the recorded variables."""
         return tuple(self._values)
+
+    def monitor(self, key, trial=None):
+        """A monitor as Brian2 would have filled it in this simulation.
+
+        Parameters
+        ----------
+        key : StateMonitor, SpikeMonitor, EventMonitor, PopulationRateMonitor or str
+            The user's monitor, or its name.
+        trial : int, optional
+            Which trial of the batch; may be left out if there is one only.
+
+        Returns
+        -------
+        StateMonitor, SpikeMonitor, EventMonitor or PopulationRateMonitor
+            An object of its own, without gradient, that holds the samples of this call alone; the user's
+            monitor is not changed. Whatever can be asked of Brian2's monitor can be asked of it: `t`, `v`,
+            ``[i].v``, `count`, `spike_trains()`, `smooth_rate()`. Its source is not the user's group but a
+            twin of the same name.
+
+        Raises
+        ------
+        KeyError
+            If it was not recorded.
+        ValueError
+            If there are several trials and none was chosen.
+        IndexError
+            If there is no such trial.
+        """
+        name = monitor_name(key, self._model)
+        if name is None:
+            raise UnknownName(f"{key!r} is no monitor of the network.")
+        if name not in self._monitors:
+            recorded = ", ".join(self._monitors) or "no monitors"
+            raise KeyError(f"{name} was not recorded; recorded are {recorded}. Name it in record=[...].")
+        return self._monitors[name].of_trial(trial)
 
     def quantity(self, key):
         """Recorded values as an array with units, without gradient."""
@@ -82,5 +125,4 @@ class Records:
     @property
     def time(self):
         """Start of every step in seconds."""
-        steps = next(iter(self._values.values())).shape[0]
-        return torch.arange(self._first, self._first + steps, dtype=torch.float64) * float(self.dt)
+        return torch.arange(self._first, self.final.step, dtype=torch.float64) * float(self.dt)

@@ -50,29 +50,25 @@ class Rendered:
     divisors: frozenset
 
 
-def render(program, records=()):
+def render(program):
     """Render a program.
 
     Parameters
     ----------
     program : Program
-    records : sequence of (Block or str, int)
-        What to record: a block of the kind ``'record'`` or the key of an event, and the number of the block
-        of the program before which it is taken.
 
     Returns
     -------
     Rendered
     """
-    return _Renderer(program, records).rendered()
+    return _Renderer(program).rendered()
 
 
 class _Renderer:
     """State of one rendering: identifiers, prelude lines, step lines."""
 
-    def __init__(self, program, records):
+    def __init__(self, program):
         self.program = program
-        self.records = records
         self.identifiers = {}
         self.used = {"prelude", "step", "ops", "user", "torch", "int", "float", *"PSCtkXNGO"}
         self.prelude, self.step = [], []
@@ -84,13 +80,15 @@ class _Renderer:
         self.routes = []
 
     def rendered(self):
-        pending = sorted(enumerate(self.records), key=lambda item: item[1][1])
-        for number, block in enumerate(self.program.blocks):
-            while pending and pending[0][1][1] <= number:
-                self._record(*pending.pop(0))
-            self._block(number, block)
-        for rest in pending:
-            self._record(*rest)
+        records, row = {}, 0  # by place; `row` numbers the outputs of all records
+        for number, record in enumerate(self.program.records):
+            records.setdefault(record.place, []).append((number, record, row))
+            row += len(record.outputs)
+        for number in range(len(self.program.blocks) + 1):
+            for record in records.get(number, ()):
+                self._record(*record)
+            if number < len(self.program.blocks):
+                self._block(number, self.program.blocks[number])
         return self._assemble()
 
     # -- identifiers ----------------------------------------------------------------------------------
@@ -131,8 +129,12 @@ class _Renderer:
     def _block(self, number, block):
         heading = f"# {block.name} ({block.slot}, order {block.order})"
         self.step.append(" ".join(heading.split()))  # one line, whatever a file calls its slots
-        first, every = len(self.step), self.program.every(block.dt)
+        first = len(self.step)
         getattr(self, f"_{block.kind}")(block, Expressions(self, block, number))
+        self._take_turns(first, self.program.every(block.dt))
+
+    def _take_turns(self, first, every):
+        """Put the lines from `first` on under a condition if they are not for every step."""
         if every > 1:
             self.step[first:] = [f"if k % {every} == 0:", *(f"    {line}" for line in self.step[first:])]
 
@@ -245,17 +247,14 @@ class _Renderer:
         start, stop = block.target_range
         self.step.append(f"{target} = ops.sum_at({target}, {index}, {value}, {start}, {stop})")
 
-    def _record(self, number, record):
-        what, _ = record
-        if isinstance(what, str):
-            every = self.program.every(self.program.event_dt(what))
-            now = f" if k % {every} == 0 else torch.zeros_like({self.event(what)})" if every > 1 else ""
-            self.step.append(f"O[{number}].append({self.event(what)}{now})")
-            return
-        expressions = Expressions(self, what, f"record{number}")
-        for line in what.lines:
+    def _record(self, number, record, row):
+        first = len(self.step)
+        expressions = Expressions(self, record.block, f"record{number}")
+        for line in record.block.lines:
             expressions.define(line)
-        self.step.append(f"O[{number}].append({expressions.locals['_recorded'].text})")
+        for offset, output in enumerate(record.outputs):
+            self.step.append(f"O[{row + offset}].append({expressions.locals[output].text})")
+        self._take_turns(first, record.every)
 
     # -- assembly -------------------------------------------------------------------------------------
 
