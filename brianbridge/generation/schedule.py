@@ -29,7 +29,6 @@ from brianbridge.generation.statement_checks import (
     refuse_renamed_arrays,
     refuse_repeated_writes,
 )
-
 from brianbridge.model.monitors import live_monitor
 from brianbridge.model.rebuild import rebuild
 from brianbridge.model.refusals import Refusal, Refused

@@ -1,4 +1,4 @@
-"""Execute a rendered program: its constants, its steps, and its segments under checkpointing."""
+"""Execute a rendered program: its constants and its steps."""
 
 from dataclasses import dataclass, field
 
@@ -8,13 +8,14 @@ from brianbridge.surrogate.feeding import NoiseFrom
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.rendering import render
 
-__all__ = ["CompiledStep", "Run", "Segment", "flatten", "joined", "unflatten"]
+__all__ = ["CompiledStep", "Run"]
 
 
 @dataclass
 class Run:
     """All that one simulation reads, and its state at the start."""
 
+    inputs: dict
     rows: dict
     parameters: dict
     gradients: dict
@@ -83,51 +84,8 @@ class CompiledStep:
         return f"{name} = {lines.get(name, '?')}"
 
 
-class Segment:
-    """One checkpointed segment as a function of the flat state."""
-
-    def __init__(self, compiled, run, constants, shape, first, last):
-        self.compiled, self.run, self.constants = compiled, run, constants
-        self.shape, self.first, self.last = shape, first, last
-
-    def __call__(self, *flat):
-        state, chunk = self.compiled.advance(
-            self.run, self.constants, unflatten(flat, self.shape), self.first, self.last
-        )
-        return (*flatten(state)[0], *chunk)
-
-
-def flatten(state):
-    """State with its tuples of past events as one flat list.
-
-    The shape has 1 for a plain tensor, minus their number for a tuple.
-    """
-    flat, shape = [], []
-    for value in state:
-        flat += [value] if torch.is_tensor(value) else list(value)
-        shape.append(1 if torch.is_tensor(value) else -len(value))
-    return flat, shape
-
-
-def unflatten(flat, shape):
-    """Undo `flatten`."""
-    state, flat = [], list(flat)
-    for count in shape:
-        if count == 1:
-            state.append(flat.pop(0))
-        else:
-            state.append(tuple(flat[:-count]))
-            del flat[:-count]
-    return tuple(state)
-
-
 def _stacked(rows, batch, size):
     """Recorded values as one tensor (time, batch, n)."""
     rows = [torch.as_tensor(row, dtype=torch.float64 if isinstance(row, float) else None) for row in rows]
     rows = [row.expand(batch, size) for row in rows]
     return torch.stack(rows) if rows else torch.zeros(0, batch, size)
-
-
-def joined(parts):
-    """Recorded values of several segments as one tensor; a segment without any has no say in its type."""
-    return torch.cat([part for part in parts if len(part)] or parts[:1])

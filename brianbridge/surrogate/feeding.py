@@ -13,7 +13,6 @@ from brianbridge.model.naming import caller_names, input_name
 from brianbridge.model.spike_queue import two_at_once
 
 __all__ = [
-    "GivenSpikes",
     "NoiseFrom",
     "SpikeRows",
     "State",
@@ -22,6 +21,7 @@ __all__ = [
     "given_inputs",
     "given_noise",
     "input_step",
+    "rows_of",
     "si_tensor",
     "steps_until",
 ]
@@ -256,6 +256,22 @@ class GivenSpikes:
 
     def __getitem__(self, step):
         return self.rows[step] if step < len(self.rows) else torch.zeros_like(self.rows[0])
+
+
+def rows_of(name, values):
+    """An input by the number of the step.
+
+    Parameters
+    ----------
+    name : str
+        As named by `given_inputs`.
+    values : Tensor, shape (time, batch, n)
+
+    Returns
+    -------
+    sequence of Tensor, shape (batch, n)
+    """
+    return GivenSpikes(values) if name.startswith("spikes ") else values.unbind(0)
 
 
 def events_under_way(block, start, dtype, device):

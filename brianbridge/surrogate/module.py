@@ -1,22 +1,18 @@
 """`Surrogate`: the torch module generated from a `Model`."""
 
-import math
-
 import numpy as np
 import torch
 from brian2.core.variables import VariableView
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from brianbridge.generation.records import with_expression, with_records
 from brianbridge.generation.schedule import program_of
 from brianbridge.model.naming import monitor_name, variable_name
 from brianbridge.model.rebuild import rebuild, set_aside
-from brianbridge.surrogate.execution import CompiledStep, Run, Segment, flatten, joined, unflatten
+from brianbridge.surrogate.execution import CompiledStep, Run
 from brianbridge.surrogate.feeding import (
     SECOND,
-    GivenSpikes,
     SpikeRows,
     State,
     draw_noise,
@@ -24,6 +20,7 @@ from brianbridge.surrogate.feeding import (
     given_inputs,
     given_noise,
     input_step,
+    rows_of,
     si_tensor,
     steps_until,
 )
@@ -31,13 +28,11 @@ from brianbridge.surrogate.monitoring import monitor_records
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.parameters import Parameter
 from brianbridge.surrogate.recording import Records
+from brianbridge.surrogate.segments import advance_in_segments, segment_length
 from brianbridge.surrogate.stepping import Stepper
 from brianbridge.surrogate.thresholds import spike_gradients_of
 
 __all__ = ["Surrogate"]
-
-KEPT_PER_STATE = 6  # tensors that autograd keeps per state array and step, roughly
-UNSEGMENTED = 200e6  # bytes below which a run is not cut into segments
 
 
 class Surrogate(nn.Module):
@@ -219,17 +214,18 @@ class Surrogate(nn.Module):
             run = self._start(compiled, inputs, steps * self.dt, initial, noise, batch, seed)
             return Stepper(compiled, run, compiled.prelude(run.parameters, self.ops.dtype))
 
-    def _rows(self, given):
-        """Rows of every timed input: a list over its time steps of tensors (batch, n) or (1, n)."""
+    def _inputs(self, given):
+        """Values of every timed input, shape (time, batch, n) or (time, 1, n)."""
         tensors = {timed.name: torch.tensor(timed.values)[:, None] for timed in self.model.inputs}
         tensors |= {name: value[:, None] for (group, name), value in self.values().items() if not group}
         tensors = {name: v if v.dim() == 3 else v[..., None] for name, v in tensors.items()} | given
-        tensors = {name: v.to(self.device, self.ops.dtype) for name, v in tensors.items()}
+        return {name: v.to(self.device, self.ops.dtype) for name, v in tensors.items()}
+
+    def _rows(self, inputs):
+        """What the steps read by their number: inputs, given spikes, and events under way."""
         rows = {f"spikes {event}": table for event, table in self._spike_rows().items()}
         rows |= {f"under way {pathway}": events for pathway, events in self._under_way().items()}
-        for name, v in tensors.items():
-            rows[name] = GivenSpikes(v) if name in rows else v.unbind(0)
-        return rows
+        return rows | {name: rows_of(name, values) for name, values in inputs.items()}
 
     def _spike_rows(self):
         tables = self.program.spike_tables
@@ -287,8 +283,10 @@ class Surrogate(nn.Module):
         inputs, noise = given_inputs(self.model, inputs or {}), given_noise(noise)
         batch = self._batch_size(inputs, initial, noise, batch)
         first = initial.step if isinstance(initial, State) else self.program.start
+        values = self._inputs(inputs)
         run = Run(
-            rows=self._rows(inputs),
+            inputs=values,
+            rows=self._rows(values),
             parameters=self._arrays(compiled),
             gradients=self._gradients(compiled),
             state=self._default_state(compiled, batch),
@@ -478,32 +476,11 @@ class Surrogate(nn.Module):
         """Run all steps, in segments if memory asks for it."""
         constants = compiled.prelude(run.parameters, self.ops.dtype)
         self._check_constants(compiled, constants)
-        segment = self._segment_length(run.state, run.steps)
-        state = tuple(run.state[key] for key in compiled.carried)
-        recorded = [[] for record in compiled.program.records for _ in record.outputs]
-        end = run.first + run.steps
-        for first in range(run.first, end, segment):
-            last = min(first + segment, end)
-            if segment < run.steps and torch.is_grad_enabled():
-                flat, shape = flatten(state)
-                function = Segment(compiled, run, constants, shape, first, last)
-                outputs = checkpoint(function, *flat, use_reentrant=False, preserve_rng_state=False)
-                state, chunk = unflatten(outputs[: len(flat)], shape), outputs[len(flat) :]
-            else:
-                state, chunk = compiled.advance(run, constants, state, first, last)
-            for total, part in zip(recorded, chunk, strict=True):
-                total.append(part)
-        return [joined(parts) for parts in recorded], state
-
-    def _segment_length(self, state, steps):
-        if self.segment is None or not torch.is_grad_enabled():
-            return steps
-        if self.segment != "auto":
-            return int(self.segment)
-        size = sum(v.numel() * v.element_size() for v in state.values() if torch.is_tensor(v))
-        if size * KEPT_PER_STATE * steps < UNSEGMENTED:
-            return steps
-        return max(1, math.isqrt(steps // KEPT_PER_STATE) or 1)
+        length = run.steps
+        if self.segment is not None and torch.is_grad_enabled():
+            automatic = self.segment == "auto"
+            length = segment_length(run.state, run.steps) if automatic else int(self.segment)
+        return advance_in_segments(compiled, run, constants, length)
 
     def _check_constants(self, compiled, constants):
         """A singular exact integrator shows as a NaN in what is computed once from the parameters."""
