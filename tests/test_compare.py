@@ -176,6 +176,15 @@ run(5*ms)
     assert document["objects"] == {}
 
 
+def test_numbers_that_cannot_be_replayed_are_refused(script):
+    text = NETWORK + "cells.run_regularly('v += rand()', dt=0.02*ms)\nrun(5*ms)\n"
+    verdict = compare_script(script(text))
+    assert verdict.verdict == "refused"
+    (refusal,) = verdict.refusals
+    assert "cannot be replayed" in refusal.construct
+    assert verdict.made[refusal.object].line == text[: text.index("cells.run_regularly")].count("\n") + 1
+
+
 def test_single_precision_is_refused_where_a_group_asks_for_it(script):
     text = NETWORK.replace("method='euler'", "method='euler', dtype=float32")
     verdict = compare_script(script(text + "run(5*ms)\n"))

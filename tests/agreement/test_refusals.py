@@ -309,7 +309,9 @@ def test_random_numbers_more_often_than_the_group_has_steps_cannot_be_frozen():
     freeze_noise(network, {"cells_run_regularly/0": np.zeros((10, 3))})
     with pytest.raises(BrianObjectException) as caught:
         network.run(1 * ms)
-    assert "cells_run_regularly draws random numbers every 100. us" in str(caught.value.__cause__)
+    (refusal,) = caught.value.__cause__.refusals
+    assert refusal.object == "cells_run_regularly"
+    assert "draws random numbers every 100. us" in refusal.construct
 
 
 def test_random_numbers_in_synapses_are_drawn_by_the_surrogate():
