@@ -148,7 +148,8 @@ class Expressions:
         elif line.boolean is not None:
             condition = self.read(line.boolean)
             yes, no = self.render(line.when_true), self.render(line.when_false)
-            text = f"ops.where({condition.text}, {yes.text}, {no.text})"
+            whether = f"({condition.text} > 0.5)" if condition.kind == "soft" else condition.text
+            text = f"ops.where({whether}, {yes.text}, {no.text})"
             code = replace(self.combine(text, "float", condition, yes, no), constant=False, number=False)
         else:
             code = self.render(line.expression)

@@ -130,6 +130,21 @@ def test_boolean_and_integer_variables():
     assert result.records["counting.count"].max() > 3
 
 
+def test_boolean_subexpression_in_a_threshold():
+    cells = NeuronGroup(
+        6,
+        """dv/dt = (1.4 - v)/(5*ms) : 1
+        awake = sin(i*t/(3*ms)) > -0.2 : boolean
+        rate = int(awake)*(0.3 + 0.4*cos(v)*exp(-v)) : 1""",
+        threshold="awake and rate > 0.2 and rand() < rate",
+        reset="v = 0",
+        method="euler",
+    )
+    result = agree(Network(cells), 200)
+    assert result.bit_equal
+    assert result.total_spikes > 10
+
+
 @pytest.mark.agrees("Equations: functions of Brian2")
 def test_functions_of_brian2():
     cells = NeuronGroup(
