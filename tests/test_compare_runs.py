@@ -438,3 +438,14 @@ def test_standalone_scripts_build_as_often_as_they_like(script):
     assert steps_of(verdict) == [40, 40]
     with pytest.raises(TypeError):
         device.build("out")  # of the runtime device again
+
+
+def test_a_run_that_takes_too_long_is_cut_short(script, monkeypatch):
+    monkeypatch.setattr("brianbridge.comparison.verdict.MOST_SECONDS", 0)
+    path = script(f"{NEURONS}\ncells = neurons(2)\nrun(50*ms)\nraise ValueError('not reached')")
+    verdict = compare_script(path)
+    assert verdict.verdict == "agree"
+    assert 0 < verdict.comparison.steps < 100
+    assert "The script's first run has 100 steps, of which" in verdict.notes[0]
+    assert "which took 0 s; more can be compared with --steps" in verdict.notes[0]
+    assert compare_script(path, 40).comparison.steps == 40  # asked for: no limit

@@ -36,7 +36,7 @@ def add_arguments(parser):
         "--steps",
         metavar="N",
         type=_positive,
-        help="time steps to compare, of all runs together (default: at most 1000)",
+        help="time steps to compare, of all runs together (default: at most 1000, within a minute)",
     )
     parser.add_argument(
         "--lockstep",

@@ -118,6 +118,8 @@ class RunAgreement:
     spikes : int
         In Brian2, of all groups.
     agrees : bool
+    out_of_time : bool
+        Whether it was cut short since it took too long.
     """
 
     steps: int
@@ -125,6 +127,7 @@ class RunAgreement:
     dt: float
     spikes: int
     agrees: bool
+    out_of_time: bool = False
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Carry out the runs of a script one after another, each in Brian2 and in a surrogate of its own."""
 
 import gc
+import time
 
 from brian2 import second
 
@@ -25,6 +26,8 @@ class Follower:
         The script.
     steps : int
         Steps to compare in total.
+    seconds : float or None
+        After so much time of comparing, the script is not continued either.
     lockstep : bool
 
     Attributes
@@ -47,8 +50,8 @@ class Follower:
         Whether a network without objects was run.
     """
 
-    def __init__(self, path, steps, *, lockstep=False):
-        self.path, self.left = path, steps
+    def __init__(self, path, steps, seconds=None, *, lockstep=False):
+        self.path, self.left, self.seconds = path, steps, seconds
         self.comparison = Comparison(lockstep=lockstep)
         self.places, self.last = [], None
         self.refused, self.made = None, {}
@@ -89,15 +92,21 @@ class Follower:
         if self.failure is not None:
             raise self.failure
         gc.collect()  # the surrogate's objects have names, which the script's next objects might get
-        if not self.left:
+        if not self.left or self.out_of_time:
             raise Enough
 
+    @property
+    def out_of_time(self):
+        return any(run.out_of_time for run in self.comparison.runs)
+
     def _compare(self, asked):
+        began = time.monotonic()
         seen = compare(
             asked.network,
             asked.namespace,
             self.left,
             duration=asked.duration,
+            seconds=self.seconds,
             lockstep=self.comparison.lockstep,
             seed=len(self.places) + 1,
             **asked.reported,
@@ -106,6 +115,8 @@ class Follower:
             self.comparison.add(seen)
             self.places.append(asked.place)
             self.left -= seen.steps
+        if self.seconds is not None:
+            self.seconds = max(self.seconds - (time.monotonic() - began), 0.0)
 
 
 def _with_contained(objects):

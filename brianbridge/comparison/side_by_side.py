@@ -37,7 +37,7 @@ class Brian2Failed(Exception):
         self.error = error
 
 
-def compare(network, namespace, steps, *, duration=None, lockstep=False, seed=1, **reported):
+def compare(network, namespace, steps, *, duration=None, seconds=None, lockstep=False, seed=1, **reported):
     """Run a live network and its surrogate over the same steps and compare them at the end of each.
 
     The network runs on Brian2's numpy target with random numbers that the surrogate has drawn; the surrogate
@@ -55,6 +55,8 @@ def compare(network, namespace, steps, *, duration=None, lockstep=False, seed=1,
         Steps of the network's shortest clock, at most.
     duration : Quantity, optional
         Of the whole run, if it is shorter. By default the run has this number of steps.
+    seconds : float, optional
+        Stop after so much of the user's time.
     lockstep : bool
         Restart the surrogate from Brian2's state at every step: in a chaotic network, where a difference in
         the last bit grows to a different spike, every single step can still be compared.
@@ -89,23 +91,17 @@ def compare(network, namespace, steps, *, duration=None, lockstep=False, seed=1,
             return _nothing_to_compare(network, duration, namespace, lockstep)
         stepper = surrogate.stepper(steps, seed=seed)
         watch = Watch(part, surrogate, stepper, clock, lockstep)
+        watch.stop_after(seconds, network)
         freeze_noise(part, stepper.noise)
         try:
             _run(network, duration, watch, namespace=namespace, **reported)
         finally:
             thaw_noise(part)
-    # a script can stop a run from outside
-    return _of_one_run(watch.agreement(), stepper.steps, asked, surrogate.program.dt, lockstep)
-
-
-def _nothing_to_compare(network, duration, namespace, lockstep):
-    run(network, duration, namespace=namespace)
-    return Comparison(lockstep=lockstep)
-
-
-def _of_one_run(objects, steps, asked, dt, lockstep):
-    comparison = Comparison(objects, lockstep=lockstep)
-    comparison.runs.append(RunAgreement(steps, asked, dt, comparison.spikes, comparison.agrees))
+    comparison = Comparison(watch.agreement(), lockstep=lockstep)
+    steps, dt = stepper.steps, surrogate.program.dt  # a script can stop a run from outside, too
+    comparison.runs.append(
+        RunAgreement(steps, asked, dt, comparison.spikes, comparison.agrees, watch.out_of_time)
+    )
     return comparison
 
 

@@ -11,6 +11,7 @@ from brianbridge.comparison.surroundings import brian2_settings_kept, imports_sp
 __all__ = ["MOST_STEPS", "Verdict", "compare_script"]
 
 MOST_STEPS = 1000  # unless asked for more
+MOST_SECONDS = 60  # likewise
 EMPTY = (
     "The script runs an empty network: no Brian2 object is visible where run(...) is called. Objects in "
     "lists or of another function have to be added to a Network."
@@ -121,7 +122,7 @@ def compare_script(path, steps=None, *, lockstep=False, argv=()):
     path : str or Path
     steps : int, optional
         Time steps to compare in total, each of the shortest clock of its network; the script is not continued
-        after them. Default: 1000.
+        after them. Default: 1000, or as many as can be compared in a minute.
     lockstep : bool
         Restart the surrogate from Brian2's state at every step.
     argv : sequence of str
@@ -137,7 +138,7 @@ def compare_script(path, steps=None, *, lockstep=False, argv=()):
         If the file cannot be read.
     """
     path = Path(path).resolve()
-    follower = Follower(path, steps or MOST_STEPS, lockstep=lockstep)
+    follower = Follower(path, steps or MOST_STEPS, None if steps else MOST_SECONDS, lockstep=lockstep)
     failed = None
     with brian2_settings_kept() as declined, imports_spared_from_collection():
         try:
@@ -177,14 +178,15 @@ def _notes(follower, failed):
     comparison = follower.comparison
     if not comparison.runs:
         return
-    if not follower.left:
+    if not follower.left or follower.out_of_time:
         last, number = comparison.runs[-1], len(comparison.runs)
         which = f"Run {number}" if number > 1 else "The script's first run"
         if last.steps < last.asked:
             how = f"{which} has {last.asked} steps, of which {last.steps} were compared"
         else:
             how = f"The script was stopped after {comparison.steps} steps"
-        yield f"{how}; more can be compared with --steps."
+        limit = f", which took {MOST_SECONDS} s" if follower.out_of_time else ""
+        yield f"{how}{limit}; more can be compared with --steps."
     if failed is not None:
         yield f"After what was compared, the script fails. {failed}"
     if any("spike" in obj.events for obj in comparison.objects.values()) and not comparison.spikes:

@@ -1,5 +1,6 @@
 """The surrogate taken along with a running network, step by step, and what differs between the two."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +29,19 @@ class Watch:
             elif not key.startswith("past "):
                 self.states[key] = Difference()
         self.failure = None
+        self.deadline, self.running, self.out_of_time = None, None, False
+
+    def stop_after(self, seconds, network):
+        """Let a network stop after some time, measured in seconds of the user; None for never."""
+        self.running = network
+        self.deadline = None if seconds is None else time.monotonic() + seconds
 
     def after_step(self):
         try:
             self._compare()
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                self.out_of_time = True
+                self.running.stop()
         except Exception as error:
             self.failure = error
             raise

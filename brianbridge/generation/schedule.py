@@ -518,11 +518,11 @@ def _frozen_names(updater):
     Exponential Euler and exact integration divide by ``int(not_refractory)`` there; the quotient is 0/0 but
     never used, except by the gradient, which it would turn into NaN.
     """
-    equations = updater.group.equations
     method = getattr(updater, "method_choice", ())  # the updater of subexpressions has none
     methods = method if isinstance(method, tuple | list) else (method,)
     if not any(m in DIVIDING_METHODS for m in methods):
         return frozenset()
+    equations = updater.group.equations
     still = {eq.varname for eq in equations.values() if "unless refractory" in eq.flags}
     names = {f"_{name}" for name in still} | {f"_BA_{name}" for name in still}
     used = set(re.findall(r"\w+", updater.abstract_code))

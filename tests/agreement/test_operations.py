@@ -83,6 +83,14 @@ def test_run_regularly_more_often_than_the_group_has_steps():
     assert agree(Network(slow), 100).bit_equal
 
 
+def test_run_regularly_of_a_poisson_group():
+    poisson = PoissonGroup(4, 100 * Hz)
+    poisson.run_regularly("rates = clip(rates + 40*Hz*randn(), 0*Hz, 300*Hz)", dt=5 * ms)
+    result = agree(Network(poisson), 300)
+    assert result.bit_equal
+    assert result.total_spikes > 3
+
+
 @pytest.mark.agrees("Synapses: run_regularly")
 def test_run_regularly_of_synapses():
     cells = neurons()
