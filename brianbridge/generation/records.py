@@ -3,8 +3,11 @@
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from brianbridge.generation.program import Block, Line, Name, Record
-from brianbridge.generation.schedule import monitor_block, record_block
+from brianbridge.generation.schedule import Arrays, block_of, statements_of
+from brianbridge.model.monitors import live_monitor
 
 __all__ = ["with_expression", "with_records"]
 
@@ -39,10 +42,10 @@ def with_records(program, live, variables, when, monitors=()):
         if f"{group}.{variable}" in program.events:
             block, arrays = _event_block(program, group, variable), {}
         else:
-            block, arrays = record_block(live, program.arrays, group, variable)
+            block, arrays = _variable_block(live, group, variable)
         program = _with(program, Record(block, ("_recorded",), place), arrays)
     for monitor in monitors:
-        block, arrays = monitor_block(live, program.arrays, monitor)
+        block, arrays = _monitor_block(live, monitor)
         outputs = (*(f"_to_record_{v}" for v in monitor.variables), *(["_happened"] if monitor.event else []))
         place = _place(program, live, monitor.when, monitor.order, monitor.name)
         program = _with(program, Record(block, outputs, place, _every(program, block)), arrays)
@@ -62,12 +65,32 @@ def with_expression(program, live, group, expression):
     -------
     Program
     """
-    block, arrays = record_block(live, program.arrays, group, expression)
+    block, arrays = _variable_block(live, group, expression)
     return _with(replace(program, blocks=(), records=()), Record(block, ("_recorded",), 0), arrays)
 
 
 def _with(program, record, arrays):
-    return replace(program, arrays={**program.arrays, **arrays}, records=(*program.records, record))
+    return replace(program, arrays={**arrays, **program.arrays}, records=(*program.records, record))
+
+
+def _variable_block(live, group, expression):
+    """Block that evaluates an expression of a group's variables, and the arrays that it reads."""
+    arrays, owner = Arrays(live.inputs), live.groups[group]
+    statements = statements_of(owner, f"_recorded = {expression}", f"{group}_record", {}, "stateupdate")
+    block = block_of(
+        statements,
+        arrays,
+        name=f"{group} {expression}",
+        kind="record",
+        group=group,
+        size=1 if getattr(owner.variables.get(expression), "scalar", False) else len(owner),
+        slot="",
+        order=0,
+        dt=owner.clock.dt_,
+        group_dt=owner.clock.dt_,
+        text=expression,
+    )
+    return block, arrays.table([block])
 
 
 def _event_block(program, group, event):
@@ -85,6 +108,40 @@ def _event_block(program, group, event):
         names={"_event": Name("event", key=key, value=program.event_dt(key))},
         gates={},
     )
+
+
+def _monitor_block(live, monitor):
+    """Block that evaluates what a monitor records, by the monitor's own code, and the arrays that it reads.
+
+    Its lines define ``_to_record_VARIABLE``, and ``_happened`` where the monitor watches an event.
+    """
+    watching = live_monitor(monitor, live.groups)
+    size, elements = len(watching.source), monitor.indices
+    if elements is not None:
+        size = len(elements)
+    elif monitor.event and monitor.part:
+        elements = np.arange(*monitor.part)
+    arrays = Arrays(live.inputs, monitor.name, elements)
+    statements = statements_of(watching, watching.abstract_code, monitor.name, {}, watching.template)
+    block = block_of(
+        statements,
+        arrays,
+        name=monitor.name,
+        kind="record",
+        group=monitor.group,
+        size=size,
+        slot=monitor.when,
+        order=monitor.order,
+        dt=watching.clock.dt_,
+        group_dt=watching.clock.dt_,
+        text=watching.abstract_code,
+    )
+    if monitor.event:
+        key, index = f"{monitor.group}.{monitor.event}", arrays.index("_idx", {})
+        event = Name("event", key=key, index=index, value=watching.clock.dt_)
+        happened = Line("_happened", ":=", "_event > 0.5", "boolean")
+        block = replace(block, lines=(*block.lines, happened), names={**block.names, "_event": event})
+    return block, arrays.table([block])
 
 
 def _place(program, live, when, order=math.inf, name=""):

@@ -2,7 +2,6 @@
 
 import math
 import re
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -29,12 +28,11 @@ from brianbridge.generation.statement_checks import (
     refuse_renamed_arrays,
     refuse_repeated_writes,
 )
-from brianbridge.model.monitors import live_monitor
 from brianbridge.model.rebuild import rebuild
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.model.spike_queue import under_way
 
-__all__ = ["monitor_block", "program_of", "record_block", "refusals_of_code"]
+__all__ = ["Arrays", "block_of", "program_of", "refusals_of_code", "statements_of"]
 
 #: State updaters whose intermediate results divide by ``int(not_refractory)``.
 DIVIDING_METHODS = ("exponential_euler", "exact", "linear", "independent")
@@ -58,7 +56,7 @@ def program_of(model, live):
     Refused
         Listing every object whose code cannot be bridged.
     """
-    arrays = _Arrays(live.inputs)
+    arrays = Arrays(live.inputs)
     blocks, refusals = [], []
     for obj in live.network.sorted_objects:
         if isinstance(obj, CodeRunner) and obj.active:
@@ -142,100 +140,19 @@ def refusals_of_code(model):
     return []
 
 
-def record_block(live, known, group, expression):
-    """Block that evaluates an expression of a group's variables.
-
-    Parameters
-    ----------
-    live : Live
-    known : collection of str
-        Keys of the arrays that the program has already.
-    group, expression : str
-
-    Returns
-    -------
-    block : Block
-        Of the kind ``'record'``; its last line defines ``_recorded``.
-    arrays : dict of str to Array
-        Further arrays that it reads.
-    """
-    arrays = _Arrays(live.inputs)
-    owner = live.groups[group]
-    statements = _statements(owner, f"_recorded = {expression}", f"{group}_record", {}, "stateupdate")
-    block = _finish(
-        statements,
-        arrays,
-        name=f"{group} {expression}",
-        kind="record",
-        group=group,
-        size=1 if getattr(owner.variables.get(expression), "scalar", False) else len(owner),
-        slot="",
-        order=0,
-        dt=owner.clock.dt_,
-        group_dt=owner.clock.dt_,
-        text=expression,
-    )
-    return block, {key: array for key, array in arrays.table([block]).items() if key not in known}
-
-
-def monitor_block(live, known, monitor):
-    """Block that evaluates what a monitor records, by the monitor's own code.
-
-    Parameters
-    ----------
-    live : Live
-    known : collection of str
-        Keys of the arrays that the program has already.
-    monitor : Monitor
-
-    Returns
-    -------
-    block : Block
-        Of the kind ``'record'``, for the elements that the monitor watches. Its lines define
-        ``_to_record_VARIABLE``, and ``_happened`` where it watches an event.
-    arrays : dict of str to Array
-        Further arrays that it reads.
-    """
-    watching = live_monitor(monitor, live.groups)
-    size, elements = len(watching.source), monitor.indices
-    if elements is not None:
-        size = len(elements)
-    elif monitor.event and monitor.part:
-        elements = np.arange(*monitor.part)
-    arrays = _Arrays(live.inputs, monitor.name, elements)
-    statements = _statements(watching, watching.abstract_code, monitor.name, {}, watching.template)
-    block = _finish(
-        statements,
-        arrays,
-        name=monitor.name,
-        kind="record",
-        group=monitor.group,
-        size=size,
-        slot=monitor.when,
-        order=monitor.order,
-        dt=watching.clock.dt_,
-        group_dt=watching.clock.dt_,
-        text=watching.abstract_code,
-    )
-    if monitor.event:
-        event = Name(
-            "event",
-            key=f"{monitor.group}.{monitor.event}",
-            index=arrays.index("_idx", {}),
-            value=watching.clock.dt_,
-        )
-        happened = Line("_happened", ":=", "_event > 0.5", "boolean")
-        block = replace(block, lines=(*block.lines, happened), names={**block.names, "_event": event})
-    return block, {key: array for key, array in arrays.table([block]).items() if key not in known}
-
-
 # -- names --------------------------------------------------------------------------------------------
 
 
-class _Arrays:
+class Arrays:
     """The arrays met so far, and the translation of Brian2's variables into `Name`.
 
-    A monitor reads only some elements: for it every index is an array of its own.
+    Parameters
+    ----------
+    inputs : dict of str to TimedArray
+    monitor : str
+        Name of the monitor that reads them, if one does: it has indices of its own.
+    elements : ndarray of int or None
+        The elements that it reads; None for all.
     """
 
     def __init__(self, inputs, monitor="", elements=None):
@@ -354,7 +271,7 @@ def _block(obj, arrays):
         special = dict(kind="update", frozen=_frozen_names(obj), text=obj.user_code or code)
     else:
         raise Refused([Refusal(obj.name, f"code of the kind {obj.template!r}", "write it as an equation")])
-    statements = _statements(
+    statements = statements_of(
         obj.group,
         code,
         runner_name(obj),
@@ -365,7 +282,7 @@ def _block(obj, arrays):
         override=obj.override_conditional_write,
     )
     _refuse_by_execution(statements, special["kind"], runner_name(obj), special.get("text") or code)
-    return _finish(
+    return block_of(
         statements,
         arrays,
         name=runner_name(obj),
@@ -401,8 +318,29 @@ def _abstract_code(obj):
     return obj.abstract_code
 
 
-def _statements(group, code, name, variables, template, needed=(), keywords=None, override=None):
-    """Let Brian2 turn abstract code into optimised statements; its complaints become refusals."""
+def statements_of(group, code, name, variables, template, needed=(), keywords=None, override=None):
+    """Let Brian2 turn abstract code into optimised statements; its complaints become refusals.
+
+    Parameters
+    ----------
+    group : brian2.Group
+        Whose names the code uses.
+    code, name : str
+        Abstract code, and the name of the object that runs it.
+    variables : dict or None
+        Variables of the object's own.
+    template, needed, keywords, override
+        As Brian2 hands them to its code generator.
+
+    Returns
+    -------
+    dict
+        What `StatementsCodeObject` makes of it, with the variables, their indices and the draws.
+
+    Raises
+    ------
+    Refused
+    """
     external = {**group.namespace, **(variables or {})}
     code, draws = number_draws(code, name, group, external)
     try:
@@ -451,7 +389,22 @@ def _missing_function(name, code, error):
     )
 
 
-def _finish(statements, arrays, **fields):
+def block_of(statements, arrays, **fields):
+    """Make a block of statements.
+
+    Parameters
+    ----------
+    statements : dict
+        As returned by `statements_of`.
+    arrays : Arrays
+        Where the arrays that they use are entered.
+    **fields
+        Of the `Block`, besides lines, names and gates.
+
+    Returns
+    -------
+    Block
+    """
     variables, indices = statements["variables"], statements["indices"]
     arrays.samplers |= {key: draw.sample for key, draw in statements["draws"].items() if draw.sample}
     names = {}
