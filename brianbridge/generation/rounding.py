@@ -174,7 +174,7 @@ def _changed(name, before, after, what):
     changed = ~np.isclose(before, after, rtol=1e-9, atol=0)
     if not changed.any():
         return []
-    most = np.argmax(np.abs(after - before))
+    most = np.argmax(np.abs(after - before).round(12))  # of equal changes, the first
     change = f"{_ms(before[most])} becomes {_ms(after[most])}"
     if len(np.unique(before)) == len(np.unique(after)) == 1:
         return [f"{name}: the {what} of {change}"]
