@@ -11,6 +11,8 @@ _HOME = {
     "load": "brianbridge.bridge",
     "Model": "brianbridge.model.description",
     "Refused": "brianbridge.model.refusals",
+    "OrderTie": "brianbridge.generation.ties",
+    "RoundedTimes": "brianbridge.generation.rounding",
     "Bounds": "brianbridge.model.constraints",
     "Positive": "brianbridge.model.constraints",
     "Dale": "brianbridge.model.constraints",

@@ -1,5 +1,6 @@
 """`wrap` and `load`: from a live network or a file to a `Model` that is known to be bridgeable."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,9 @@ from brian2.core.variables import VariableView
 from brian2.units.fundamentalunits import get_unit
 
 from brianbridge.generation.audit import audit
+from brianbridge.generation.rounding import RoundedTimes, refusals_of_step, rounded_times, seconds_of
 from brianbridge.generation.schedule import program_of, refusals_of_code
+from brianbridge.generation.ties import OrderTie, find_ties
 from brianbridge.model.capture import capture
 from brianbridge.model.constraints import Bounds, Constraint, Dale, Free, Trainable
 from brianbridge.model.equation_text import add_parameter
@@ -22,7 +25,7 @@ from brianbridge.model.refusals import Refusal, Refused
 __all__ = ["load", "wrap"]
 
 
-def wrap(network=None, train=None, *, namespace=None, level=0):
+def wrap(network=None, train=None, *, namespace=None, dt=None, level=0):
     """Freeze a live Brian2 network to a `Model`.
 
     Parameters
@@ -35,6 +38,9 @@ def wrap(network=None, train=None, *, namespace=None, level=0):
         `Dale`) or None. What is trained is the value at t = 0.
     namespace : dict, optional
         Names that the equations refer to; default are the caller's variables, as for ``network.run()``.
+    dt : Quantity, optional
+        Another time step, for example a coarser one to train with: that of the group with the shortest; the
+        others keep their ratio to it. Default is the network's own.
     level : int
         How many calls further up the caller is.
 
@@ -49,15 +55,32 @@ def wrap(network=None, train=None, *, namespace=None, level=0):
     UnknownName
         If `train` names something that the network does not have; with the closest names.
     ValueError
-        If a constraint does not fit: its unit, the number of elements, the values to start from.
+        If a constraint does not fit: its unit, the number of elements, the values to start from; if `dt` is
+        not a positive time.
+
+    Warns
+    -----
+    OrderTie
+        Listing the pairs of objects whose order, and with it the result, follows from their names alone.
+    RoundedTimes
+        Listing the delays, refractory periods and other times that are another number of milliseconds with
+        `dt` than with the network's own time step.
     """
+    step = None if dt is None else seconds_of(dt)
     if namespace is None:
         namespace = get_local_namespace(level + 1)
     if network is None:
         network = Network(collect(level=level + 1))
-    model = captured(network, namespace)
-    model, refusals = _with_trainables(model, train or {})
-    return _checked(model, refusals)
+    own, refusals = _with_trainables(captured(network, namespace), train or {})
+    model = own if step in (None, own.dt) else _with_step(own, step, refusals)
+    live, program = _checked(model, refusals)
+    ties = find_ties(program)
+    changes = [] if model is own else rounded_times(own, model, live, program)
+    if ties:
+        warnings.warn(OrderTie(ties), stacklevel=level + 2)
+    if changes:
+        warnings.warn(RoundedTimes(changes, own.dt, model.dt), stacklevel=level + 2)
+    return model
 
 
 def captured(network, namespace):
@@ -105,6 +128,11 @@ def load(name, seed=0, **sizes):
         If the file cannot be read.
     Refused
         If its network cannot be bridged.
+
+    Warns
+    -----
+    OrderTie
+        As in `wrap`.
     """
     model = load_model(name, seed, **sizes)
     for trainable in model.trainable:
@@ -112,11 +140,24 @@ def load(name, seed=0, **sizes):
             _check(model, trainable)
         except ValueError as error:
             raise ModelFileError(f"{name}: {error}") from None
-    return _checked(model, [])
+    _, program = _checked(model, [])
+    ties = find_ties(program)
+    if ties:
+        warnings.warn(OrderTie(ties), stacklevel=2)
+    return model
+
+
+def _with_step(own, dt, refusals):
+    """The model with another time step, or everything that stands in the way of it."""
+    model = own.with_dt(dt)
+    impossible = refusals_of_step(own, model)
+    if impossible:
+        raise Refused([*refusals, *impossible, *refusals_of_code(own)])
+    return model
 
 
 def _checked(model, refusals):
-    """The model, once its code was generated and every trained parameter was found to have a gradient."""
+    """The rebuilt network and its program, once every trained parameter was found to have a gradient."""
     live = rebuild(model)
     complaints = _complaints_of_brian2(live)
     if complaints:
@@ -125,7 +166,7 @@ def _checked(model, refusals):
     refusals = [*refusals, *audit(model, program)]
     if refusals:
         raise Refused(refusals)
-    return model
+    return live, program
 
 
 def _complaints_of_brian2(live):

@@ -1,5 +1,7 @@
 """`bb.wrap`: what may be named and how, what may be trained, and what is refused in words."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -458,3 +460,225 @@ def test_wrap_leaves_the_network_and_brian2_alone(capsys):
         assert np.array_equal(old, new)
     assert "WARNING" not in capsys.readouterr().err
     net.run(5 * ms)  # still in working order
+
+
+# -- order ties ---------------------------------------------------------------------------------------
+
+
+def test_order_ties_are_warned_of():
+    cells = NeuronGroup(2, "dv/dt = -v/(5*ms) : 1\nx : 1", method="euler", name="cells")
+    other = NeuronGroup(2, "dy/dt = (u - y)/(5*ms) : 1\nu : 1 (linked)", method="euler", name="other")
+    other.u = linked_var(cells, "v")
+    cells.run_regularly("x = 2*v")
+    cells.run_regularly("v = x")
+    with pytest.warns(bb.OrderTie) as caught:
+        bb.wrap(Network(cells, other))
+    (warning,) = (w for w in caught if w.category is bb.OrderTie)
+    assert warning.filename == __file__
+    assert [(tie.first, tie.second) for tie in warning.message.ties] == [
+        ("cells_run_regularly", "cells_run_regularly_1"),
+        ("cells_stateupdater", "other_stateupdater"),
+    ]
+    text = str(warning.message)
+    assert "cells_stateupdater changes cells.v, which other_stateupdater uses afterwards" in text
+    assert "(both in slot 'groups', order 0)" in text
+    assert "order= in NeuronGroup, Synapses or run_regularly" in text
+
+
+def test_order_ties_in_a_model_file(tmp_path):
+    path = tmp_path / "tied.toml"
+    path.write_text("""
+source = "a test"
+dt = "0.5*ms"
+
+[groups.cells]
+n = 3
+model = "dv/dt = -v/(5*ms) : 1"
+
+[synapses.links]
+source = "cells"
+target = "cells"
+model = "dw/dt = (v_post - w)/(5*ms) : 1 (clock-driven)"
+connect = true
+""")
+    with pytest.warns(
+        bb.OrderTie, match="cells_stateupdater changes cells.v, which links_stateupdater"
+    ) as caught:
+        bb.load(path)
+    assert [w.filename for w in caught if w.category is bb.OrderTie] == [__file__]
+
+
+def test_ordinary_networks_are_wrapped_without_a_warning():
+    net, *_ = small_network()
+    with warnings.catch_warnings():
+        for category in (bb.OrderTie, bb.RoundedTimes):
+            warnings.simplefilter("error", category)
+        bb.wrap(net)
+        bb.wrap(net, dt=1 * ms)
+        bb.load("li2020", cells=5)
+
+
+# -- another time step --------------------------------------------------------------------------------
+
+
+def listed(dt, *objects, **names):
+    """What is said about a time step other than 0.1 ms."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        bb.wrap(Network(*objects), dt=dt, namespace=names)
+    ours = [w for w in caught if w.category is bb.RoundedTimes]
+    assert all(w.filename == __file__ for w in ours)
+    return [change for w in ours for change in w.message.changes]
+
+
+def spiking(refractory, n=4, name="cells", **options):
+    return NeuronGroup(
+        n,
+        "dv/dt = (2 - v)/(5*ms) : 1\nref : second",
+        threshold="v > 1",
+        reset="v = 0",
+        refractory=refractory,
+        method="euler",
+        name=name,
+        **options,
+    )
+
+
+def connected(source, target, **options):
+    links = Synapses(source, target, on_pre="v_post += 0.1", on_post="v_pre += 0.1", name="links", **options)
+    links.connect()
+    return links
+
+
+def test_all_roundings_are_in_one_warning():
+    cells = spiking(2.3 * ms)
+    links = connected(cells, cells, delay=1.2 * ms)
+    with pytest.warns(bb.RoundedTimes) as caught:
+        model = bb.wrap(Network(cells, links), train={cells.v: None}, dt=0.5 * ms)
+    assert model.dt == 0.5e-3
+    (warning,) = (w for w in caught if w.category is bb.RoundedTimes)
+    assert str(warning.message) == (
+        "With steps of 0.5 ms instead of 0.1 ms, these times are rounded differently:\n"
+        "  - cells: the refractory period of 2.3 ms becomes 2 ms\n"
+        "  - links_pre: the delay of 1.2 ms becomes 1 ms"
+    )
+
+
+def test_delays_that_differ():
+    cells = spiking(2 * ms)
+    links = connected(cells, cells)
+    links.pre.delay = "0.5*ms*i + 0.1*ms*j"
+    links.post.delay = "0.7*ms*int(i == 0)"
+    assert listed(0.5 * ms, cells, links) == [
+        "links_pre: 12 of 16 delays change, the most where 0.2 ms becomes 0 ms",
+        "links_post: 4 of 16 delays change, the most where 0.7 ms becomes 0.5 ms",
+    ]
+    assert listed(0.1 * ms, cells, links) == []
+
+
+def test_each_group_has_its_own_step():
+    cells, slow = spiking(2 * ms), spiking(4 * ms, name="slow", dt=0.4 * ms)
+    links = connected(slow, cells, delay=1.3 * ms)
+    assert listed(0.2 * ms, cells, slow, links) == [
+        "links_pre: the delay of 1.2 ms becomes 1.6 ms",  # slow has steps of 0.8 ms now
+    ]
+
+
+def test_a_finer_step():
+    cells = spiking(2.35 * ms)
+    assert listed(0.05 * ms, cells) == ["cells: the refractory period of 2.3 ms becomes 2.35 ms"]
+
+
+def test_refractory_periods_of_all_kinds():
+    groups = [
+        spiking("shared + 0.1*ms", name="a"),
+        spiking("ref", name="b"),
+        spiking("ref", name="c"),
+        spiking("(1 + v)*ms", name="d"),
+        spiking("1*ms + t/10", name="e"),
+        spiking("1*ms + rand()*ms", name="f"),
+        spiking("t - lastspike < 3.2*ms", name="g"),
+        spiking("v > 0.5", name="h"),
+        spiking("4*dt", name="i"),
+    ]
+    groups[1].ref = "i*0.2*ms"
+    groups[2].run_regularly("ref = 2*ms")
+    now = "every 0.5 ms instead of every 0.1 ms"
+    assert listed(0.5 * ms, *groups, shared=1.7 * ms) == [
+        "a: the refractory period of 1.8 ms becomes 1.5 ms",
+        "b: 3 of 4 refractory periods change, the most where 0.4 ms becomes 0 ms",
+        f"c: refractory='ref' depends on the state of the network; it may end {now}",
+        f"d: refractory='(1 + v)*ms' depends on the state of the network; it may end {now}",
+        f"e: refractory='1*ms + t/10' depends on the state of the network; it may end {now}",
+        f"f: refractory='1*ms + rand()*ms' depends on the state of the network; it may end {now}",
+        f"g: refractory='t - lastspike < 3.2*ms' is a condition on time, which is looked at {now}",
+        "i: the refractory period of 0.4 ms becomes 2 ms",
+    ]
+
+
+def test_what_happens_at_regular_times():
+    inputs = {
+        name: TimedArray(np.ones(5), dt=dt)
+        for name, dt in dict(slow=1 * ms, fast=0.2 * ms, odd=0.7 * ms).items()
+    }
+    cells = NeuronGroup(2, "dv/dt = (slow(t) + fast(t) + odd(t) - v)/ms : 1", method="euler", name="cells")
+    cells.run_regularly("v += 0.1", dt=1 * ms)
+    cells.run_regularly("v += 0.1", dt=0.7 * ms)
+    cells.run_regularly("v += 0.1", dt=0.2 * ms)
+    cells.run_regularly("v += 0.1")
+    poisson = PoissonGroup(2, [1, 3] * kHz, name="poisson")
+    steps = "the steps of cells (every 0.5 ms)"
+    assert listed(0.5 * ms, cells, poisson, **inputs) == [
+        f"cells_run_regularly_1: it runs every 0.7 ms, between {steps}",
+        f"cells_run_regularly_2: it runs every 0.2 ms, more often than {steps}",
+        f"fast: some values are skipped: they change every 0.2 ms, more often than {steps}",
+        f"odd: its values change every 0.7 ms, between {steps}",
+        "poisson: a rate of 3000 Hz would be more than one spike every 0.5 ms",
+    ]
+
+
+@pytest.mark.parametrize(
+    "times, period, says",
+    [
+        ([1, 1.2, 1.3], 0, "its neuron 0 spikes at 1 ms and at 1.3 ms, twice in one step of 0.5 ms"),
+        ([1, 1.2, 2], 2.2, "its period of 2.2 ms is no multiple of 0.5 ms"),
+        ([1, 1.2, 3], 3.2, "its period of 3.2 ms is no multiple of 0.5 ms"),
+    ],
+)
+def test_spikes_that_do_not_fit_into_a_step(times, period, says):
+    given = SpikeGeneratorGroup(2, [0, 1, 0], times * ms, period=period * ms, name="given")
+    unknown = NeuronGroup(2, "dv/dt = (missing - v)/ms : 1", method="euler", name="unknown")
+    with pytest.raises(bb.Refused) as caught:
+        bb.wrap(Network(given, unknown), dt=0.5 * ms, namespace={})
+    assert [refusal.object for refusal in caught.value.refusals] == ["given", "unknown_stateupdater"]
+    assert says in str(caught.value)
+
+
+def test_what_stands_in_the_way_of_a_step():
+    cells = NeuronGroup(2, "v : 1", name="cells")
+    kicks = PoissonInput(cells, "v", 10, 3 * kHz, weight=0.1)
+    net = Network(cells, kicks)
+    net.run(0.7 * ms)
+    with pytest.raises(bb.Refused) as caught:
+        bb.wrap(net, dt=0.5 * ms)
+    assert [refusal.construct for refusal in caught.value.refusals] == [
+        "it stands at 0.7 ms, which is between two steps of 0.5 ms",
+        "its rate of 3000 Hz is more than one event every 0.5 ms",
+    ]
+
+
+@pytest.mark.parametrize(
+    "dt, says",
+    [
+        (0.5, "dt=0.5 is not a time"),
+        (3 * mV, "is not a time; write for example dt=0.5"),
+        (-1 * ms, "is not a positive time"),
+        (0 * ms, "is not a positive time"),
+        (np.inf * ms, "is not a positive time"),
+        ("0.5*ms", "dt='0.5.ms' is not one time step"),
+        ([0.1, 0.2] * ms, "is not one time step"),
+    ],
+)
+def test_a_step_that_is_none(dt, says):
+    with pytest.raises(ValueError, match=says):
+        bb.wrap(Network(NeuronGroup(2, "v : 1")), dt=dt)

@@ -105,6 +105,11 @@ def compare(network, namespace, steps, *, duration=None, seconds=None, lockstep=
     return comparison
 
 
+def _nothing_to_compare(network, duration, namespace, lockstep):
+    run(network, duration, namespace=namespace)
+    return Comparison(lockstep=lockstep)
+
+
 # -- the network --------------------------------------------------------------------------------------
 
 

@@ -22,13 +22,14 @@ from brian2.utils.stringtools import get_identifiers
 from brianbridge.generation.codeobject import StatementsCodeObject
 from brianbridge.generation.program import Array, Block, Line, Name, Program, SpikeTable
 from brianbridge.generation.random_numbers import Draw, number_draws, runner_name
+from brianbridge.generation.rounding import delay_steps
 from brianbridge.generation.statement_checks import (
     needs_turns,
     refuse_disputed_writes,
     refuse_renamed_arrays,
     refuse_repeated_writes,
 )
-from brianbridge.model.rebuild import rebuild
+from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.model.spike_queue import under_way
 
@@ -133,8 +134,10 @@ def refusals_of_code(model):
     """What program generation would refuse in a model, as a list that may be empty."""
     if not model.groups:
         return []
+    live = rebuild(model)
+    set_aside(live.groups.values())
     try:
-        program_of(model, rebuild(model))
+        program_of(model, live)
     except Refused as refused:
         return list(refused.refusals)
     return []
@@ -453,9 +456,9 @@ def _event(group, event):
 
 
 def _delay_steps(pathway):
-    """Delays in steps, rounded as Brian2's spike queue does."""
+    """Delays in steps: one number where all are the same."""
     delays = np.asarray(pathway.variables["delay"].get_value(), dtype=float)
-    steps = (delays / pathway.source.clock.dt_ + 0.5).astype(int)
+    steps = delay_steps(delays, pathway.source.clock.dt_)
     return steps[:1] if steps.size and np.all(steps == steps[0]) else steps
 
 
