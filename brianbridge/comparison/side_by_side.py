@@ -15,6 +15,7 @@ from brianbridge.comparison.agreement import Comparison, RunAgreement
 from brianbridge.comparison.places import in_words
 from brianbridge.comparison.watching import Watch
 from brianbridge.generation.frozen_noise import freeze_noise, thaw_noise
+from brianbridge.model.members import kind
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.surrogate.module import Surrogate
 
@@ -148,7 +149,7 @@ def _taking_part(network):
         return network
     network.check_dependencies()  # deactivates what is connected to something that is not visible
     known = {obj.id for obj in network.objects}
-    contained = {id(part) for obj in network.objects for part in obj.contained_objects}
+    contained = {id(c) for obj in network.objects for c in obj.contained_objects if kind(c) is None}
     part = Network()
     part.objects = {
         obj

@@ -9,6 +9,7 @@ import pytest
 from brian2 import *
 
 import brianbridge
+from brianbridge.comparison.verdict import compare_script
 from brianbridge.model.capture import capture
 from brianbridge.model.refusals import Refused
 from tests.agreement.comparison import agree
@@ -90,6 +91,23 @@ def test_objects_added_in_lists_and_taken_out_again():
     del network["others"]
     assert agree(network, 100).total_spikes > 5
     assert "others" not in network
+
+
+def test_synapses_with_regular_code_in_a_magic_network(tmp_path):
+    """Brian2 lists them among what their source contains."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        """from brian2 import *
+cells = NeuronGroup(3, "v : 1", threshold="i > 0", reset="", name="cells")
+synapses = Synapses(cells, cells, "w : 1", on_pre="v_post += w", name="synapses")
+synapses.connect()
+synapses.run_regularly("w += i + 0.1*j")
+run(2*ms)
+"""
+    )
+    verdict = compare_script(script)
+    assert verdict.verdict == "agree", verdict.message
+    assert set(verdict.comparison.objects) == {"cells", "synapses"}
 
 
 @pytest.mark.agrees("Networks: all visible objects, as run() takes them")
