@@ -449,3 +449,11 @@ def test_a_run_that_takes_too_long_is_cut_short(script, monkeypatch):
     assert "The script's first run has 100 steps, of which" in verdict.notes[0]
     assert "which took 0 s; more can be compared with --steps" in verdict.notes[0]
     assert compare_script(path, 40).comparison.steps == 40  # asked for: no limit
+
+
+def test_an_order_that_follows_from_names_is_noted(script):
+    links = "b = NeuronGroup(2, 'du/dt = (y - u)/tau : 1\\n y : 1 (linked)', method='euler', name='b')"
+    path = script(f"{NEURONS}\na = neurons(2, name='a')\n{links}\nb.y = linked_var(a, 'v')\nrun(5*ms)")
+    verdict = compare_script(path)
+    assert verdict.verdict == "agree"
+    assert any("a_stateupdater changes a.v, which b_stateupdater uses" in note for note in verdict.notes)

@@ -140,11 +140,14 @@ class Comparison:
     runs : list of RunAgreement
     lockstep : bool
         Whether the surrogate was restarted from Brian2's state at every step.
+    ties : list of str
+        What happens first only by the names of the objects.
     """
 
     objects: dict = field(default_factory=dict)
     runs: list = field(default_factory=list)
     lockstep: bool = False
+    ties: list = field(default_factory=list)
 
     @property
     def steps(self):
@@ -183,6 +186,7 @@ class Comparison:
                 known = self.objects[label] = ObjectAgreement(obj.kind, obj.n)
             known.add(obj, steps)
         self.runs += later.runs
+        self.ties += [tie for tie in later.ties if tie not in self.ties]
 
     def _entries(self, name):
         return [obj for label, obj in self.objects.items() if label == name or label.startswith(f"{name} (")]

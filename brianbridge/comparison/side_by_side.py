@@ -15,6 +15,7 @@ from brianbridge.comparison.agreement import Comparison, RunAgreement
 from brianbridge.comparison.places import in_words
 from brianbridge.comparison.watching import Watch
 from brianbridge.generation.frozen_noise import freeze_noise, thaw_noise
+from brianbridge.generation.ties import ties_of
 from brianbridge.model.members import kind
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.surrogate.module import Surrogate
@@ -98,7 +99,7 @@ def compare(network, namespace, steps, *, duration=None, seconds=None, lockstep=
             _run(network, duration, watch, namespace=namespace, **reported)
         finally:
             thaw_noise(part)
-    comparison = Comparison(watch.agreement(), lockstep=lockstep)
+    comparison = Comparison(watch.agreement(), lockstep=lockstep, ties=ties_of(surrogate.program))
     steps, dt = stepper.steps, surrogate.program.dt  # a script can stop a run from outside, too
     comparison.runs.append(
         RunAgreement(steps, asked, dt, comparison.spikes, comparison.agrees, watch.out_of_time)

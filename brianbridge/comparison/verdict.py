@@ -189,6 +189,8 @@ def _notes(follower, failed):
         yield f"{how}{limit}; more can be compared with --steps."
     if failed is not None:
         yield f"After what was compared, the script fails. {failed}"
+    for tie in comparison.ties:
+        yield f"By their names alone: {tie}; order= would say so."
     if any("spike" in obj.events for obj in comparison.objects.values()) and not comparison.spikes:
         yield "No neuron spiked in these steps: the comparison says little about synapses."
     if not comparison.agrees and not comparison.lockstep:
