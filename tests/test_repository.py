@@ -128,3 +128,21 @@ for name in {sorted(path.stem for path in (ROOT / "equations").glob("*.toml"))}:
     assert run.returncode == 0, run.stderr
     help_text = subprocess.run([str(Path(python).with_name("brianbridge")), "--help"], cwd=tmp_path)
     assert help_text.returncode == 0
+
+
+def test_the_table_of_features_says_something_of_every_feature():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        from feature_table import marks, table
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+    found = marks()
+    shown = {}
+    for feature, mark, why, _ in found:
+        assert feature.count(": ") == 1, feature
+        assert bool(why) == (mark in ("stopped", "refused")), feature
+        shown.setdefault(feature, set()).add(mark)
+    assert len(shown) > 60
+    alone = {feature for feature, kinds in shown.items() if not kinds & {"agrees", "refused"}}
+    assert not alone, f"a gradient, but no agreement: {alone}"
+    assert "| PoissonInput | yes: `test_inputs.py::test_poisson_input` |" in table()

@@ -56,6 +56,7 @@ def wrapped(net, dt, category=bb.RoundedTimes):
 
 
 @pytest.mark.parametrize("dt", [0.5 * ms, 0.3 * ms, 0.2 * ms, 0.05 * ms])
+@pytest.mark.agrees("Schedule: another time step than the network has, wrap(dt=...)")
 def test_the_model_is_what_brian2_would_be_at_this_step(dt):
     model, changes = wrapped(network(), dt)
     assert changes

@@ -276,7 +276,7 @@ def test_a_comparison_with_random_numbers_has_no_gradient():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.differentiable("State updaters: exponential_euler")
+@pytest.mark.differentiable("State updaters: euler, rk2, rk4, exponential_euler")
 def test_exponential_euler_with_refractory_and_several_conductances(dtype):
     found = gradients(conductance_based(True), FastSigmoid(width=2 * mV), ["cells.v"], 200, dtype=dtype)
     for name, value in found.items():

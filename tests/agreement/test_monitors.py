@@ -88,6 +88,9 @@ def noisy_cells(**options):
 
 
 @pytest.mark.parametrize("when", ["start", "groups", "before_thresholds", "thresholds", "resets", "end"])
+@pytest.mark.agrees(
+    "Monitors: StateMonitor, SpikeMonitor, EventMonitor and PopulationRateMonitor, answered by the surrogate",
+)
 def test_all_kinds_in_every_slot(when):
     cells = noisy_cells()
     rate = PopulationRateMonitor(cells[2:7])
@@ -135,6 +138,7 @@ def test_ties_are_broken_by_order_and_name():
     assert not np.array_equal(found[0], found[2])
 
 
+@pytest.mark.agrees("Monitors: with a dt of their own")
 def test_clocks_of_their_own():
     """Monitors slower and faster than what they watch; subexpressions know the time of the group."""
     cells = noisy_cells(dt=0.2 * ms)
@@ -203,6 +207,7 @@ def test_segments(segment):
 # -- what is watched ----------------------------------------------------------------------------------
 
 
+@pytest.mark.agrees("Monitors: of Synapses")
 def test_synapses():
     cells = noisy_cells()
     rec = Synapses(

@@ -383,6 +383,7 @@ def test_a_tie_that_does_not_matter_is_not_reported(build):
         pathway_with_its_threshold,
     ],
 )
+@pytest.mark.agrees("Schedule: order by name where slot and order are the same")
 def test_the_surrogate_resolves_ties_as_brian2_does(build):
     assert agree(Network(*build()), 40).bit_equal
 
