@@ -424,6 +424,18 @@ def test_a_trial_that_does_not_fit_writes_nothing(trial, error, says):
     assert equal(snapshot(net), before)
 
 
+def test_a_network_that_was_trained_with_coarser_steps():
+    """Its values are written; the random numbers of its steps would be others in the steps of the network."""
+    net, cells, *_ = small_network()
+    coarse = changed(bb.wrap(net, train={cells.tau_m: None}, dt=2 * ms))
+    noise = {"cells_stateupdater/0": np.zeros((5, 1, 6))}
+    with pytest.raises(ValueError, match=r"steps of 2 ms, but .* has steps of 1 ms .*trained.network\(\)"):
+        coarse.write_to(net, trial={"noise": noise})
+    coarse.write_to(net)
+    assert np.array_equal(cells.tau_m_, coarse.values["cells.tau_m"] / second)
+    coarse.write_to(coarse.network(), trial={"noise": noise})
+
+
 def test_networks_that_do_not_fit_are_refused_and_nothing_is_written(trained):
     names = dict(
         v_rest=-70 * mV, tau_syn=1 * ms, sigma=0 * mV / sqrt(ms), stim=TimedArray(np.zeros((40, 2)), dt=ms)

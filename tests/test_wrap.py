@@ -515,6 +515,7 @@ def test_ordinary_networks_are_wrapped_without_a_warning():
             warnings.simplefilter("error", category)
         bb.wrap(net)
         bb.wrap(net, dt=1 * ms)
+        bb.wrap(net, dt=0.5 * ms)
         bb.load("li2020", cells=5)
 
 
@@ -631,9 +632,9 @@ def test_what_happens_at_regular_times():
     assert listed(0.5 * ms, cells, poisson, **inputs) == [
         f"cells_run_regularly_1: it runs every 0.7 ms, between {steps}",
         f"cells_run_regularly_2: it runs every 0.2 ms, more often than {steps}",
+        "poisson: a rate of 3000 Hz would be more than one spike every 0.5 ms",
         f"fast: some values are skipped: they change every 0.2 ms, more often than {steps}",
         f"odd: its values change every 0.7 ms, between {steps}",
-        "poisson: a rate of 3000 Hz would be more than one spike every 0.5 ms",
     ]
 
 

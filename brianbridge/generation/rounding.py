@@ -164,8 +164,8 @@ def rounded_times(own, model, live, program):
             changes += _refractory(own, model, after.name, live[after.name], program)
         if isinstance(after, PoissonNeurons):
             changes += _frequent_spikes(before, after)
-        changes += _between_steps(before, after, model)
-    return changes
+        changes += _operations(before, after)
+    return changes + _inputs(own, model)
 
 
 def _changed(name, before, after, what):
@@ -241,24 +241,31 @@ def _frequent_spikes(before, after):
     return []
 
 
-def _between_steps(before, after, model):
-    """What happens at regular times that are no steps of the group."""
-
-    def change(name, what, dt):
-        if _on_steps(dt, after.dt) or not (dt < after.dt or _on_steps(dt, before.dt)):
-            return []
-        when = "more often than" if dt < after.dt else "between"
-        return [f"{name}: {what} every {_ms(dt)}, {when} the steps of {after.name} (every {_ms(after.dt)})"]
-
+def _operations(before, after):
     changes = []
     for operation in after.operations:
         if isinstance(operation, Operation) and operation.dt is not None:
-            changes += change(operation.name, "it runs", operation.dt)
-    for name in dict.fromkeys(after.inputs.values()):
-        dt = model.input(name).dt
-        what = "some values are skipped: they change" if dt < after.dt else "its values change"
-        changes += change(name, what, dt)
+            changes += _off_steps(f"{operation.name}: it runs", operation.dt, before, after)
     return changes
+
+
+def _inputs(own, model):
+    """Timed inputs, each named once for groups of the same time step."""
+    changes = {}
+    for before, after in zip(own.groups, model.groups):
+        for name in after.inputs.values():
+            dt = model.input(name).dt
+            what = "some values are skipped: they change" if dt < after.dt else "its values change"
+            changes.setdefault((name, after.dt), _off_steps(f"{name}: {what}", dt, before, after))
+    return [change for found in changes.values() for change in found]
+
+
+def _off_steps(what, dt, before, after):
+    """That something happens regularly, but not at the steps of its group; nothing where it was so before."""
+    if _on_steps(dt, after.dt) or not (dt < after.dt or _on_steps(dt, before.dt)):
+        return []
+    when = "more often than" if dt < after.dt else "between"
+    return [f"{what} every {_ms(dt)}, {when} the steps of {after.name} (every {_ms(after.dt)})"]
 
 
 def _on_steps(time, dt):

@@ -136,7 +136,8 @@ def trial_assignments(network, model, trial):
     Raises
     ------
     ValueError
-        If the network has run already, since trials start at t = 0; or if a shape differs.
+        If the network has run already, since trials start at t = 0; if a shape differs; or if noise is for
+        other time steps than the network's.
     KeyError
         If a name is unknown.
     """
@@ -150,6 +151,7 @@ def trial_assignments(network, model, trial):
         )
     plan = []
     if trial.get("noise"):
+        _check_steps(network, model)
         plan.append(partial(freeze_noise, network, trial["noise"]))
     for name, values in trial.get("inputs", {}).items():
         array = _timed_array(network, model, name)
@@ -158,6 +160,18 @@ def trial_assignments(network, model, trial):
     for key, value in trial.get("initial", {}).items():
         plan.append(_state(network, key, value))
     return plan
+
+
+def _check_steps(network, model):
+    """Frozen numbers belong to the steps for which they were drawn."""
+    steps = {group.name: group.dt for group in model.groups}
+    for obj in network.objects:
+        if obj.name in steps and not np.isclose(obj.clock.dt_, steps[obj.name], rtol=1e-9, atol=0):
+            raise ValueError(
+                f"The trial's noise is for steps of {steps[obj.name] * 1e3:g} ms, but {obj.name} has steps "
+                f"of {obj.clock.dt_ * 1e3:g} ms here. Use trained.network(), which has the steps of the "
+                "training, or leave the noise out."
+            )
 
 
 def _state(network, key, value):
