@@ -390,7 +390,7 @@ def test_the_surrogate_resolves_ties_as_brian2_does(build):
 
 STATEMENTS = st.sampled_from(
     "x = 2*y|x = 2*x|x += y|x += 1|x -= 0.3*z|x *= 1.5|x /= z + 3|y = x + z|y += 2|y *= x|z = 1|z -= x|"
-    "tmp = 2*x; z = 3*tmp|k += 1|k = 3 - k|y = 0.1*k|v += 0.01|x **= 2|I = 0.5*v".split("|")
+    "tmp = 2*x; z = 3*tmp|k += 1|k = 3 - k|y = 0.1*k|v += 0.01|x = 0.1*x**2|I = 0.5*v".split("|")
 )
 
 
