@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from brian2 import *
 
+import brianbridge as bb
 from tests.agreement.comparison import agree
 
 
@@ -302,3 +303,36 @@ def test_two_clocks(steps):
         synapses.connect(p=0.6)
     result = agree(Network(*groups, there, back), 600)
     assert min(result.spikes.values()) > 5
+
+
+@pytest.mark.agrees("Networks: single precision (compared in double precision; trained as they are)")
+def test_single_precision():
+    """A network in float32 is wrapped as it is; rounding is all that differs in a short simulation."""
+    prefs.core.default_float_dtype = np.float32
+    try:
+        cells = NeuronGroup(
+            5,
+            "dv/dt = (I - v)/(10*ms) : 1\nI : 1\ndw/dt = -w/(20*ms) : 1",
+            threshold="v > 1",
+            reset="v = 0; w += 0.1",
+            method="exact",
+            refractory=1 * ms,
+            name="cells",
+        )
+        cells.I, cells.v = "1.1 + i*0.1", "0.1*i"
+        synapses = Synapses(cells, cells, "k : 1", on_pre="v_post += k", delay=1 * ms)
+        synapses.connect()
+        synapses.k = 0.01
+        network = Network(cells, synapses)
+        model = bb.wrap(network)
+        assert model["cells"].values["v"].dtype == np.float32
+        records = bb.Surrogate(model)(duration=50 * ms, record=["cells.v", "cells.w", "cells"])
+        states = StateMonitor(cells, ["v", "w"], record=True, when="end")
+        spikes = SpikeMonitor(cells)
+        network.add(states, spikes)
+        network.run(50 * ms)
+    finally:
+        prefs.core.default_float_dtype = np.float64
+    assert records["cells.v"][:, 0].numpy() == pytest.approx(states.v.T, abs=1e-4)
+    assert records["cells.w"][:, 0].numpy() == pytest.approx(states.w.T, abs=1e-5)
+    assert int(records["cells"].sum()) == spikes.num_spikes > 10
