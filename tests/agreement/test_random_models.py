@@ -3,13 +3,11 @@
 Every example is a short Brian2 script; a failing one is shrunk and printed as such.
 """
 
-import brian2
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.agreement.comparison import compare
+from tests.agreement.random_scripts import RANDOM, check
 
 STEPS = 80
 VARIABLES = "abc"
@@ -146,26 +144,14 @@ def scripts(draw):
     return "\n".join([*script, f"network = Network({', '.join(names)})"])
 
 
-def check(script):
-    note(script)
-    brian2.start_scope()
-    namespace = {"np": np}
-    exec("from brian2 import *", namespace)
-    exec(script, namespace)
-    compare(namespace["network"], STEPS, namespace=namespace).assert_agrees()
-
-
-RANDOM = dict(deadline=None, suppress_health_check=list(HealthCheck), print_blob=False)
-
-
 @settings(**RANDOM, max_examples=25, derandomize=True)
 @given(scripts())
 def test_random_models(script):
-    check(script)
+    check(script, STEPS)
 
 
 @pytest.mark.slow
 @settings(**RANDOM, max_examples=300)
 @given(scripts())
 def test_many_random_models(script):
-    check(script)
+    check(script, STEPS)
