@@ -6,6 +6,17 @@ import numpy as np
 from brian2 import *
 from brian2.devices.device import reinit_devices
 
+#: Tsodyks & Markram's synapse: x is what is left of the transmitter, u the part of it that a spike releases.
+SHORT_TERM_PLASTICITY = """
+w : 1 (constant)
+dx/dt = (1 - x)/tau_d : 1 (event-driven)
+du/dt = (U - u)/tau_f : 1 (event-driven)
+U : 1 (constant)
+tau_d : second (constant)
+tau_f : second (constant)
+"""
+AT_A_SPIKE = "u += U*(1 - u); v_post += w*u*x; x -= u*x"
+
 
 @contextlib.contextmanager
 def standalone(**options):

@@ -196,3 +196,13 @@ def test_a_time_step_that_does_not_fit_is_refused_by_brian2(script):
     verdict = compare_script(script(NETWORK + "run(12*ms)\ndefaultclock.dt = 0.7*ms\nrun(12*ms)\n"))
     assert verdict.verdict == "agree"
     assert "the script fails" in verdict.notes[0] and "not a multiple" in verdict.notes[0]
+
+
+def test_a_time_step_that_does_not_fit_is_the_script_s_failure(script):
+    path = script(
+        "from brian2 import *\ncells = NeuronGroup(2, 'dv/dt = -v/ms : 1', method='exact')\n"
+        "net = Network(cells)\nnet.run(0.5*ms)\ndefaultclock.dt = 1*ms\nnet.run(1*ms)"
+    )
+    verdict = compare_script(path)
+    assert verdict.verdict == "agree"  # of the first run
+    assert any("Cannot set dt from 100. us to 1. ms" in note for note in verdict.notes)

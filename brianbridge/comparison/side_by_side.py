@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from brian2 import Clock, Network, NetworkOperation, NeuronGroup, Synapses, prefs, second
+from brian2.core.base import BrianObjectException
 from brian2.core.magic import MagicNetwork
 from brian2.core.variables import ArrayVariable
 from brian2.units.fundamentalunits import Quantity
@@ -233,7 +234,7 @@ def _run(network, duration, watch, namespace, **reported):
             name = getattr(error, "_brian_objname", network.name)
             remedy = "add an implementation for 'numpy': the comparison uses this target of Brian2"
             raise Refused([Refusal(name, str(error.__cause__ or error), remedy)]) from error
-        if not operation.prepared:
+        if not operation.prepared and isinstance(error, BrianObjectException):  # else: of its clocks
             thaw_noise(watch.network)
             if _complaint(network, namespace) is None:
                 raise  # Brian2 would have run it: what we have frozen is at fault

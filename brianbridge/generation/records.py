@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from brianbridge.generation.arrays import Arrays
 from brianbridge.generation.program import Block, Line, Name, Record
-from brianbridge.generation.schedule import Arrays, block_of, statements_of
+from brianbridge.generation.schedule import block_of, statements_of
 from brianbridge.model.monitors import live_monitor
 
 __all__ = ["with_expression", "with_records"]

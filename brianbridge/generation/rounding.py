@@ -12,8 +12,10 @@ from brian2.utils.stringtools import get_identifiers
 from brianbridge.model.groups import Operation, PoissonDrive, PoissonNeurons, Projection, SpikeTimes
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.model.refusals import Refusal
+from brianbridge.model.spike_queue import delay_steps
+from brianbridge.model.spike_times import two_in_a_step
 
-__all__ = ["RoundedTimes", "delay_steps", "refusals_of_step", "rounded_times", "seconds_of"]
+__all__ = ["RoundedTimes", "refusals_of_step", "rounded_times", "seconds_of"]
 
 
 class RoundedTimes(UserWarning):
@@ -28,23 +30,6 @@ class RoundedTimes(UserWarning):
         self.changes = tuple(changes)
         heading = f"With steps of {_ms(dt)} instead of {_ms(own_dt)}, these times are rounded differently:"
         super().__init__("\n".join([heading, *(f"  - {change}" for change in self.changes)]))
-
-
-def delay_steps(delays, dt):
-    """Delays in whole steps, to the nearest one, as Brian2's spike queue has them.
-
-    Parameters
-    ----------
-    delays : ndarray
-        In seconds.
-    dt : float
-        Time step of the spiking group in seconds.
-
-    Returns
-    -------
-    ndarray of int
-    """
-    return (delays / dt + 0.5).astype(int)
 
 
 def seconds_of(dt):
@@ -116,21 +101,7 @@ def _refusals_of_spikes(group):
     if group.period and np.any(bins >= period):
         construct = f"it spikes at {_ms(group.times.max())}, at the very end of its period"
         return [Refusal(group.name, construct, "move this spike to the beginning of the period")]
-    order = np.lexsort((bins, group.indices))
-    spikes = np.stack([group.indices[order], bins[order]], axis=1)
-    twice = np.flatnonzero((np.diff(spikes, axis=0) == 0).all(axis=1))
-    if not twice.size:
-        return []
-    first, other = order[twice[0]], order[twice[0] + 1]
-    more = f" (and {twice.size - 1} more of this kind)" if twice.size > 1 else ""
-    return [
-        Refusal(
-            group.name,
-            f"its neuron {group.indices[first]} spikes at {_ms(group.times[first])} and at "
-            f"{_ms(group.times[other])}, twice in one step of {_ms(group.dt)}{more}",
-            "choose a shorter dt, or leave out one of the spikes",
-        )
-    ]
+    return two_in_a_step(group)
 
 
 # -- what changes -------------------------------------------------------------------------------------

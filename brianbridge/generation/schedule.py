@@ -1,16 +1,11 @@
 """Walk a network in Brian2's schedule order and collect its `Program`."""
 
-import math
 import re
-from fractions import Fraction
 
 import numpy as np
-from brian2 import Clock, SpikeGeneratorGroup, Synapses, TimedArray, second
+from brian2 import Clock, SpikeGeneratorGroup, Synapses, second
 from brian2.codegen.codeobject import create_runner_codeobj
 from brian2.codegen.permutation_analysis import OrderDependenceError
-from brian2.core.clocks import BaseClock
-from brian2.core.functions import Function
-from brian2.core.variables import ArrayVariable, Constant
 from brian2.groups.group import CodeRunner
 from brian2.groups.neurongroup import Resetter, Thresholder
 from brian2.parsing.bast import brian_dtype_from_dtype
@@ -19,21 +14,24 @@ from brian2.synapses.synapses import SummedVariableUpdater, SynapticPathway
 from brian2.units.fundamentalunits import DimensionMismatchError
 from brian2.utils.stringtools import get_identifiers
 
+from brianbridge.generation.arrays import Arrays
 from brianbridge.generation.codeobject import StatementsCodeObject
-from brianbridge.generation.program import Array, Block, Line, Name, Program, SpikeTable
+from brianbridge.generation.common_step import common_step
+from brianbridge.generation.program import Block, Line, Program, SpikeTable
 from brianbridge.generation.random_numbers import Draw, number_draws, runner_name
-from brianbridge.generation.rounding import delay_steps
 from brianbridge.generation.statement_checks import (
     needs_turns,
     refuse_disputed_writes,
     refuse_renamed_arrays,
     refuse_repeated_writes,
 )
+from brianbridge.model.groups import SpikeTimes
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.model.refusals import Refusal, Refused
-from brianbridge.model.spike_queue import under_way
+from brianbridge.model.spike_queue import delay_steps, under_way
+from brianbridge.model.spike_times import two_in_a_step
 
-__all__ = ["Arrays", "block_of", "program_of", "refusals_of_code", "statements_of"]
+__all__ = ["block_of", "program_of", "refusals_of_code", "statements_of"]
 
 #: State updaters whose intermediate results divide by ``int(not_refractory)``.
 DIVIDING_METHODS = ("exponential_euler", "exact", "linear", "independent")
@@ -68,13 +66,15 @@ def program_of(model, live):
             else:
                 if block is not None:
                     blocks.append(block)
-    dt, unaligned = _common_step(_clocks(live))
-    refusals += unaligned
+    dt, unaligned = common_step(live)
+    table = arrays.table(blocks)
+    refusals += unaligned + _changing_indices(blocks, table)
+    refusals += [r for group in model.groups if isinstance(group, SpikeTimes) for r in two_in_a_step(group)]
     if refusals:
         raise Refused(refusals)
     return Program(
         blocks=tuple(blocks),
-        arrays=arrays.table(blocks),
+        arrays=table,
         inputs={timed.name: timed for timed in model.inputs},
         events={
             f"{group.name}.{event}": len(group)
@@ -93,29 +93,18 @@ def program_of(model, live):
     )
 
 
-def _clocks(live):
-    """Clocks of all groups, and those of operations that have their own."""
-    clocks = {name: group.clock for name, group in live.groups.items()}
-    runners = [obj for obj in live.network.sorted_objects if isinstance(obj, CodeRunner)]
-    return clocks | {obj.name: obj.clock for obj in runners if obj.clock.dt_ != obj.group.clock.dt_}
-
-
-def _common_step(clocks):
-    """The longest step of which all time steps are multiples; refused where it would be tiny."""
-    shortest = min(clock.dt_ for clock in clocks.values())
-    ratios = {name: Fraction(clock.dt_ / shortest).limit_denominator(20) for name, clock in clocks.items()}
-    parts = math.lcm(*(ratio.denominator for ratio in ratios.values()))
-    refusals = [
+def _changing_indices(blocks, table):
+    """Linked variables whose index is not that of the start for ever."""
+    return [
         Refusal(
-            name,
-            f"its time step of {clock.dt_ * 1e3:g} ms and the network's shortest, {shortest * 1e3:g} ms, are "
-            "no multiples of a common step",
-            "choose time steps that are multiples of each other",
+            block.name,
+            f"it reads '{identifier}' through the index '{name.index}', which the network itself changes",
+            "link it through an index that stays as it is",
         )
-        for name, clock in clocks.items()
-        if parts > 100 or abs(clock.dt_ / shortest - float(ratios[name])) > 1e-9
+        for block in blocks
+        for identifier, name in block.names.items()
+        if name.index and table[name.index].role == "state"
     ]
-    return shortest / parts, refusals
 
 
 def _spike_table(group):
@@ -141,87 +130,6 @@ def refusals_of_code(model):
     except Refused as refused:
         return list(refused.refusals)
     return []
-
-
-# -- names --------------------------------------------------------------------------------------------
-
-
-class Arrays:
-    """The arrays met so far, and the translation of Brian2's variables into `Name`.
-
-    Parameters
-    ----------
-    inputs : dict of str to TimedArray
-    monitor : str
-        Name of the monitor that reads them, if one does: it has indices of its own.
-    elements : ndarray of int or None
-        The elements that it reads; None for all.
-    """
-
-    def __init__(self, inputs, monitor="", elements=None):
-        self.monitor, self.elements = monitor, elements
-        self.variables, self.selections = {}, {}
-        self.samplers = {}
-        self.input_names = {id(array): name for name, array in inputs.items()}
-
-    def key(self, variable):
-        key = f"{variable.owner.name}.{variable.name}"
-        self.variables[key] = variable
-        return key
-
-    def name(self, identifier, variables, indices):
-        variable = variables[identifier]
-        if isinstance(variable, TimedArray):
-            return Name("timed input", key=self.input_names[id(variable)])
-        if isinstance(variable, Draw):
-            return Name("random", key=variable.function, value=variable.number, shared=variable.shared)
-        if isinstance(variable, Function):
-            return Name("function", key=identifier)
-        if isinstance(variable, Constant):
-            return Name("constant", value=np.asarray(variable.get_value()).item(), dimensions=variable.dim)
-        if not isinstance(variable, ArrayVariable):
-            return None
-        if isinstance(variable.owner, BaseClock):
-            kind = {"t": "time", "dt": "step size", "timestep": "step number"}[variable.name]
-            return Name(kind, value=variable.owner.dt_, dimensions=variable.dim)
-        if variable.name == "N":
-            return Name("constant", value=int(np.asarray(variable.get_value()).item()))
-        through = self.index(indices.get(identifier, "_idx"), variables)
-        return Name("array", key=self.key(variable), index=through, dimensions=variable.dim)
-
-    def index(self, index, variables):
-        """Key of the array through which something is read; None where element i reads element i."""
-        if index == "0" or (index == "_idx" and self.elements is None):
-            return None
-        if not self.monitor:
-            return self.key(variables[index])
-        key = f"{self.monitor}.{index}"
-        if index == "_idx":
-            self.selections[key] = self.elements
-        else:
-            whole = np.asarray(variables[index].get_value())
-            self.selections[key] = whole if self.elements is None else whole[self.elements]
-        return key
-
-    def table(self, blocks):
-        written = set()
-        for block in blocks:
-            written |= {
-                block.names[line.variable].key for line in block.lines if line.variable in block.names
-            }
-            if block.target:
-                written.add(block.target)
-            if block.sets_refractory:
-                written |= {f"{block.group}.not_refractory", f"{block.group}.lastspike"}
-        indices = {name.index for block in blocks for name in block.names.values() if name.index}
-        indices |= {key for block in blocks for key in (block.sources, block.target_index) if key}
-        table = {key: Array(key, values, False, "index") for key, values in self.selections.items()}
-        for key, variable in self.variables.items():
-            role = "state" if key in written else "index" if key in indices else "parameter"
-            value = np.array(variable.get_value())
-            value = value.reshape(()) if variable.scalar else value
-            table[key] = Array(key, value, bool(variable.scalar), role)
-        return table
 
 
 # -- blocks -------------------------------------------------------------------------------------------

@@ -1,10 +1,27 @@
-"""Events that a synaptic pathway has sent and not yet delivered, in Brian2's own spike queue."""
+"""Brian2's spike queue: delays in steps, and the events that a pathway has sent and not yet delivered."""
 
 import numpy as np
 
 from brianbridge.model.refusals import Refusal, Refused
 
-__all__ = ["send", "two_at_once", "under_way"]
+__all__ = ["delay_steps", "send", "two_at_once", "under_way"]
+
+
+def delay_steps(delays, dt):
+    """Delays in whole steps, to the nearest one, as the queue has them.
+
+    Parameters
+    ----------
+    delays : ndarray
+        In seconds.
+    dt : float
+        Time step of the spiking group in seconds.
+
+    Returns
+    -------
+    ndarray of int
+    """
+    return (delays / dt + 0.5).astype(int)
 
 
 def under_way(pathway):

@@ -28,6 +28,7 @@ from brianbridge.surrogate.monitoring import monitor_records
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.parameters import Parameter
 from brianbridge.surrogate.recording import Records
+from brianbridge.surrogate.routing import route
 from brianbridge.surrogate.segments import advance_in_segments, segment_length
 from brianbridge.surrogate.stepping import Stepper
 from brianbridge.surrogate.thresholds import spike_gradients_of
@@ -414,35 +415,12 @@ class Surrogate(nn.Module):
         )
 
     def _route(self, key):
-        """What describes the routing of a pathway, see `Rendered.routes`."""
+        """What describes the routing of a pathway, see `Rendered.routes`; kept, since it is large."""
         kept = key, self.device
         if kept not in self._constants:
-            what, name = key.split(" ", 1)
-            block = next(block for block in self.program.blocks if block.name == name)
-            value = getattr(self, f"_{what}")(block)
+            value = route(key, self.program)
             self._constants[kept] = value if value is None else torch.as_tensor(value, device=self.device)
         return self._constants[kept]
-
-    def _delays(self, block):
-        return np.broadcast_to(block.delays, self.program.arrays[block.sources].value.shape).copy()
-
-    def _order(self, block):
-        """The order in which Brian2's queue delivers events; None where it is that of the synapses."""
-        sources = np.asarray(self.program.arrays[block.sources].value)
-        order = np.lexsort((np.arange(len(sources)), sources, -self._delays(block)))
-        return None if np.all(order == np.arange(len(order))) else order
-
-    def _turns(self, block):
-        """The first turn in which no synapse before shares a neuron, in the order of delivery."""
-        indices = [np.asarray(self.program.arrays[key].value) for key in block.turns]
-        free = [np.zeros(index.max() + 1, dtype=int) for index in indices]
-        order = self._order(block)
-        turns = np.zeros(block.size, dtype=int)
-        for synapse in range(block.size) if order is None else order:
-            turns[synapse] = max(f[index[synapse]] for f, index in zip(free, indices, strict=True))
-            for f, index in zip(free, indices, strict=True):
-                f[index[synapse]] = turns[synapse] + 1
-        return turns
 
     def _noise(self, compiled, run, given):
         """Random numbers for every step, drawn once so that segments can be recomputed."""

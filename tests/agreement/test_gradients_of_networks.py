@@ -5,6 +5,7 @@ from brian2 import *
 
 from brianbridge.surrogate.spike_gradients import FastSigmoid
 from tests.agreement.differentiation import check_against_finite_differences, trained
+from tests.networks import AT_A_SPIKE, SHORT_TERM_PLASTICITY
 
 SLOPE = FastSigmoid(width=0.3)
 
@@ -56,13 +57,8 @@ def test_short_term_plasticity_driven_by_given_spikes():
     synapses = Synapses(
         source,
         cells,
-        """w : 1 (constant)
-        dx/dt = (1 - x)/tau_d : 1 (event-driven)
-        du/dt = (U - u)/tau_f : 1 (event-driven)
-        U : 1 (constant)
-        tau_d : second (constant)
-        tau_f : second (constant)""",
-        on_pre="u += U*(1 - u); v_post += w*u*x; x -= u*x",
+        SHORT_TERM_PLASTICITY,
+        on_pre=AT_A_SPIKE,
         name="stp",
     )
     synapses.connect()

@@ -74,7 +74,6 @@ def test_spikes_of_each_trial():
     for trial in range(2):
         steps, indices = np.nonzero(trains[:, trial])
         source.set_spikes(indices, steps * 0.1 * ms)
-        monitor = StateMonitor(cells, "v", record=True, when="end")
         twin = wrap(Network(source, cells, synapses)).live()
         monitor = StateMonitor(twin["cells"], "v", record=True, when="end")
         twin.network.add(monitor)

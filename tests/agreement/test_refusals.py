@@ -121,6 +121,24 @@ def test_linked_to_nothing():
     one_refusal(Network(cells, others), "others", "'x'", "linked to nothing")
 
 
+@pytest.mark.refused("Neurons: links through an index that changes", why="their index is taken at the start")
+def test_linked_through_an_index_that_changes():
+    cells = simple()
+    others = NeuronGroup(
+        3, "x : 1 (linked)\nm : integer\ndy/dt = (x - y)/ms : 1", method="euler", name="others"
+    )
+    others.x = linked_var(cells, "v", index="m")
+    others.run_regularly("m = (m + 1) % 3", dt=1 * ms)
+    one_refusal(Network(cells, others), "others_stateupdater", "'x'", "'others.m'")
+
+
+@pytest.mark.refused("Inputs: two spikes of a neuron in one step", why="a spike is there or not")
+def test_two_spikes_in_one_step():
+    """Brian2 finds only those that are neighbours in its list."""
+    generator = SpikeGeneratorGroup(2, [0, 1, 0], [1.01, 1.02, 1.03] * ms, name="generator")
+    one_refusal(Network(generator), "generator", "neuron 0 spikes at 1.01 ms and at 1.03 ms", "0.1 ms")
+
+
 @pytest.mark.refused(
     "Equations: functions without a torch implementation", why="nobody says what they are in torch"
 )
