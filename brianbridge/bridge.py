@@ -77,9 +77,9 @@ def wrap(network=None, train=None, *, namespace=None, dt=None, level=0):
     ties = find_ties(program)
     changes = [] if model is own else rounded_times(own, model, live, program)
     if ties:
-        warnings.warn(OrderTie(ties), stacklevel=level + 2)
+        warnings.warn(OrderTie.of(ties), stacklevel=level + 2)
     if changes:
-        warnings.warn(RoundedTimes(changes, own.dt, model.dt), stacklevel=level + 2)
+        warnings.warn(RoundedTimes.of(changes, own.dt, model.dt), stacklevel=level + 2)
     return model
 
 
@@ -143,7 +143,7 @@ def load(name, seed=0, **sizes):
     _, program = _checked(model, [])
     ties = find_ties(program)
     if ties:
-        warnings.warn(OrderTie(ties), stacklevel=2)
+        warnings.warn(OrderTie.of(ties), stacklevel=2)
     return model
 
 

@@ -26,10 +26,15 @@ class RoundedTimes(UserWarning):
     changes : tuple of str
     """
 
-    def __init__(self, changes, own_dt, dt):
+    def __init__(self, message, changes=()):
+        super().__init__(message)
         self.changes = tuple(changes)
+
+    @classmethod
+    def of(cls, changes, own_dt, dt):
+        """The warning about some changes."""
         heading = f"With steps of {_ms(dt)} instead of {_ms(own_dt)}, these times are rounded differently:"
-        super().__init__("\n".join([heading, *(f"  - {change}" for change in self.changes)]))
+        return cls("\n".join([heading, *(f"  - {change}" for change in changes)]), changes)
 
 
 def seconds_of(dt):

@@ -62,19 +62,21 @@ class OrderTie(UserWarning):
     ties : tuple of Tie
     """
 
-    def __init__(self, ties):
+    def __init__(self, message, ties=()):
+        super().__init__(message)
         self.ties = tuple(ties)
+
+    @classmethod
+    def of(cls, ties):
+        """The warning about some ties."""
         heading = "Names alone say what happens first here, in brianbridge as in Brian2; another name may "
         remedy = "Give one of each pair an order of its own: order= in NeuronGroup, Synapses or "
-        super().__init__(
-            "\n".join(
-                [
-                    f"{heading}change the result:",
-                    *(f"  - {tie}" for tie in self.ties),
-                    f"{remedy}run_regularly, or for example synapses.pre.order = 1.",
-                ]
-            )
-        )
+        lines = [
+            f"{heading}change the result:",
+            *(f"  - {tie}" for tie in ties),
+            f"{remedy}run_regularly, or for example synapses.pre.order = 1.",
+        ]
+        return cls("\n".join(lines), ties)
 
 
 def ties_of(program):
@@ -173,11 +175,8 @@ def _uses(block):
 
     def note_name(identifier, kind):
         name = block.names.get(identifier)
-        if name is None or name.kind != "array":
-            return
-        note(name.key, kind, name.index)
-        if name.index is not None:
-            note(name.index, "read")
+        if name is not None and name.kind == "array":
+            note(name.key, kind, name.index)
 
     for line in block.lines:
         special = _brings_up_to_date(block, line)
@@ -191,7 +190,6 @@ def _uses(block):
                 note_name(block.gates[line.variable], "read")
     if block.kind == "summed":
         note(block.target, "set", block.target_range)
-        note(block.target_index, "read")
     if block.event:
         note(f"the event {block.event}", "set" if block.kind in ("threshold", "generator") else "read")
     if block.sets_refractory:

@@ -135,16 +135,6 @@ def linked_variable():
     return [first, second]
 
 
-def linked_through_an_index_that_changes():
-    first = cells(name="first")
-    second = NeuronGroup(
-        4, "ds/dt = (u - s)/ms : 1\nu : 1 (linked)\nm : integer", method="euler", name="second"
-    )
-    second.u = linked_var(first, "x", index="m")
-    second.run_regularly("m = (m + 1) % 4", when="groups")
-    return [first, second]
-
-
 def linked_to_what_does_not_change():
     first = cells(name="first")
     second = NeuronGroup(4, "ds/dt = (u - s)/ms : 1\nu : 1 (linked)", method="euler", name="second")
@@ -329,7 +319,6 @@ TIED = [
     operations_at_steps_of_their_own,
     operations_on_parts_that_overlap,
     linked_variable,
-    linked_through_an_index_that_changes,
     synapses_that_watch_the_neuron,
     sums_that_follow_each_other,
     sum_over_a_part,
