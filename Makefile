@@ -3,10 +3,11 @@
 PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
+PEERS := studies/speed/.venvs
 # -qq: errors only. pip reports on every package otherwise, and warns about every index that lacks one.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help setup demo test test-all check docs wheel-test lock clean
+.PHONY: help setup demo test test-all bench bench-setup check docs wheel-test lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -36,6 +37,17 @@ test: check  ## the checks and the quick tests (what CI runs)
 
 test-all: check  ## the checks and all tests, slow ones too
 	$(BIN)/python -m pytest
+
+bench: bench-setup  ## measure the speed of training beside other libraries (some hours; resumes)
+	$(BIN)/python studies/speed/run.py
+
+bench-setup: setup $(PEERS)/torch.stamp $(PEERS)/jax.stamp  ## install the libraries that `make bench` compares with
+
+$(PEERS)/%.stamp: studies/speed/requirements-%.txt
+	@echo "Installing the packages of $< into $(PEERS)/$* ..."
+	@$(PYTHON) -m venv $(PEERS)/$*
+	@$(PEERS)/$*/bin/python -m pip --disable-pip-version-check -qq install -r $<
+	@touch $@
 
 check: setup  ## style, formatting, import rules, documentation
 	$(BIN)/ruff check

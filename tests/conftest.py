@@ -1,12 +1,16 @@
 """What holds for every test: one thread, Brian2 on numpy, and nothing left over from the test before."""
 
 import os
+from pathlib import Path
 
 import brian2
 import numpy as np
 import pytest
+from brian2.core.names import Nameable
 from brian2.devices.device import reinit_devices, runtime_device
 from hypothesis import settings
+
+from brianbridge.kernels import compiler
 
 try:
     import torch
@@ -14,6 +18,10 @@ except ImportError:
     torch = None
 else:
     torch.set_num_threads(1)  # pytest-xdist already uses the cores
+
+# Many small models, each compiled once: quickly, and kept from one run of the tests to the next.
+compiler.OPTIMISATION = "-O0"
+os.environ["BRIANBRIDGE_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache")
 
 brian2.BrianLogger.log_level_error()
 brian2.prefs.codegen.target = "numpy"
@@ -32,6 +40,7 @@ def fresh_start():
     brian2.prefs.codegen.target = "numpy"
     brian2.defaultclock.dt = 0.1 * brian2.ms
     brian2.start_scope()
+    Nameable.__instances__().clear()  # names count on where objects of a test before are still alive
     brian2.seed(0)
     np.random.seed(0)
     if torch is not None:

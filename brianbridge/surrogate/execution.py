@@ -69,11 +69,6 @@ class CompiledStep:
             state = self.step(state, constants, k * dt, k, run.rows, noise, run.gradients, output)
         return state, [_stacked(rows, run.batch, size) for rows, size in zip(output, sizes, strict=True)]
 
-    @property
-    def constant_names(self):
-        line = self.rendered.source.split("return (", 1)[1].split(")", 1)[0]
-        return [name.strip() for name in line.split(",") if name.strip()]
-
     def origin(self, name):
         """The line of the prelude that computes a constant, with the constants in it spelled out."""
         lines = dict(

@@ -10,6 +10,7 @@ from brianbridge.generation.records import with_expression, with_records
 from brianbridge.generation.schedule import program_of
 from brianbridge.model.naming import monitor_name, variable_name
 from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.surrogate.backends import Backend
 from brianbridge.surrogate.execution import CompiledStep, Run
 from brianbridge.surrogate.feeding import (
     SECOND,
@@ -29,7 +30,6 @@ from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.parameters import Parameter
 from brianbridge.surrogate.recording import Records
 from brianbridge.surrogate.routing import route
-from brianbridge.surrogate.segments import advance_in_segments, segment_length
 from brianbridge.surrogate.stepping import Stepper
 from brianbridge.surrogate.thresholds import spike_gradients_of
 
@@ -60,6 +60,10 @@ class Surrogate(nn.Module):
     segment : int, 'auto' or None
         Steps between two checkpoints: the backward pass recomputes each segment instead of keeping it. None
         keeps everything.
+    backend : str, optional
+        ``'compiled'`` (a kernel in C with the same statements and their exact adjoint) or ``'eager'``
+        (PyTorch, operation by operation). Default: compiled, where there is a C compiler and the network
+        allows it.
 
     Raises
     ------
@@ -80,6 +84,7 @@ class Surrogate(nn.Module):
         smooth=False,
         reset_gradient=True,
         segment="auto",
+        backend=None,
     ):
         super().__init__()
         if exact and (dtype != torch.float64 or str(device) != "cpu"):
@@ -87,8 +92,8 @@ class Surrogate(nn.Module):
                 "exact=True needs dtype=torch.float64 and device='cpu': it takes numpy's functions."
             )
         self.model = model
-        self.segment = segment
         self.ops = Operations(dtype, exact, smooth, reset_gradient)
+        self._backend = Backend(backend, self.ops, device, segment)
         self._live = rebuild(model)
         set_aside(self._live.groups.values())  # it lends its names and equations, and never runs
         self.program = program_of(model, self._live)
@@ -108,6 +113,11 @@ class Surrogate(nn.Module):
     def device(self):
         """Where the simulation runs."""
         return self._place.device
+
+    @property
+    def backend(self):
+        """Who takes the steps: ``'compiled'`` or ``'eager'``."""
+        return "compiled" if self._backend.compiled else "eager"
 
     # -- values ---------------------------------------------------------------------------------------
 
@@ -451,18 +461,14 @@ class Surrogate(nn.Module):
         return noise
 
     def _advance(self, compiled, run):
-        """Run all steps, in segments if memory asks for it."""
+        """Take all steps."""
         constants = compiled.prelude(run.parameters, self.ops.dtype)
         self._check_constants(compiled, constants)
-        length = run.steps
-        if self.segment is not None and torch.is_grad_enabled():
-            automatic = self.segment == "auto"
-            length = segment_length(run.state, run.steps) if automatic else int(self.segment)
-        return advance_in_segments(compiled, run, constants, length)
+        return self._backend.advance(compiled, run, constants)
 
     def _check_constants(self, compiled, constants):
         """A singular exact integrator shows as a NaN in what is computed once from the parameters."""
-        for name, value in zip(compiled.constant_names, constants, strict=True):
+        for name, value in zip(compiled.rendered.constants, constants, strict=True):
             if not (torch.is_tensor(value) and value.is_floating_point()):
                 continue
             if torch.isnan(value).any() or (name in compiled.rendered.divisors and (value == 0).any()):

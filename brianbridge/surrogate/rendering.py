@@ -8,9 +8,27 @@ import keyword
 import re
 from dataclasses import dataclass, replace
 
+from brianbridge.generation.program import Block
 from brianbridge.surrogate.expressions import Expressions
 
-__all__ = ["Rendered", "render"]
+__all__ = ["Part", "Rendered", "render"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The lines of one object of the schedule, or of one record.
+
+    Attributes
+    ----------
+    block : Block
+    every : int
+        Number of steps from one turn to the next.
+    lines : tuple of str
+    """
+
+    block: Block
+    every: int
+    lines: tuple
 
 
 @dataclass(frozen=True)
@@ -21,6 +39,12 @@ class Rendered:
     ----------
     source : str
         Python text that defines ``prelude(P, ops)`` and ``step(S, C, t, k, X, N, G, O)``.
+    parts : tuple of Part
+        The lines of the step.
+    constants : tuple of str
+        Names in ``C``: what the prelude returns.
+    identifiers : dict of str to str
+        Names of arrays and events in the source, by key.
     states : tuple of str
         Keys of the state arrays, in the order of ``S``.
     parameters : tuple of str
@@ -40,6 +64,9 @@ class Rendered:
     """
 
     source: str
+    parts: tuple
+    constants: tuple
+    identifiers: dict
     states: tuple
     parameters: tuple
     routes: tuple
@@ -71,7 +98,7 @@ class _Renderer:
         self.program = program
         self.identifiers = {}
         self.used = {"prelude", "step", "ops", "user", "torch", "int", "float", *"PSCtkXNGO"}
-        self.prelude, self.step = [], []
+        self.prelude, self.step, self.parts = [], [], []
         self.hoisted = {}
         self.noise = {}
         self.comparisons = {}
@@ -127,16 +154,13 @@ class _Renderer:
     # -- blocks ---------------------------------------------------------------------------------------
 
     def _block(self, number, block):
-        heading = f"# {block.name} ({block.slot}, order {block.order})"
-        self.step.append(" ".join(heading.split()))  # one line, whatever a file calls its slots
-        first = len(self.step)
         getattr(self, f"_{block.kind}")(block, Expressions(self, block, number))
-        self._take_turns(first, self.program.every(block.dt))
+        self._finish(block, self.program.every(block.dt))
 
-    def _take_turns(self, first, every):
-        """Put the lines from `first` on under a condition if they are not for every step."""
-        if every > 1:
-            self.step[first:] = [f"if k % {every} == 0:", *(f"    {line}" for line in self.step[first:])]
+    def _finish(self, block, every):
+        """Make a part of the lines written so far."""
+        self.parts.append(Part(block, every, tuple(self.step)))
+        self.step = []
 
     def _update(self, block, expressions):
         for line in block.lines:
@@ -248,13 +272,12 @@ class _Renderer:
         self.step.append(f"{target} = ops.sum_at({target}, {index}, {value}, {start}, {stop})")
 
     def _record(self, number, record, row):
-        first = len(self.step)
         expressions = Expressions(self, record.block, f"record{number}")
         for line in record.block.lines:
             expressions.define(line)
         for offset, output in enumerate(record.outputs):
             self.step.append(f"O[{row + offset}].append({expressions.locals[output].text})")
-        self._take_turns(first, record.every)
+        self._finish(record.block, record.every)
 
     # -- assembly -------------------------------------------------------------------------------------
 
@@ -264,7 +287,7 @@ class _Renderer:
         parameters = tuple(key for key in arrays if arrays[key].role != "state" and key in self.identifiers)
         events = tuple(key for key in self.program.events if f"spikes {key}" in self.identifiers)
         given = (*parameters, *self.routes)
-        kept = [self.identifier(key) for key in given] + list(self.hoisted.values())
+        kept = (*map(self.identifier, given), *self.hoisted.values())
         carried = [self.identifier(key) for key in states] + [self.event(key) for key in events]
         carried += [self.identifier(f"past {name}") for name, _, _ in self.pathways]
         unpack = lambda names: f"({', '.join(names)}{',' if names else ''})"  # noqa: E731
@@ -275,10 +298,13 @@ class _Renderer:
         lines += ["def step(S, C, t, k, X, N, G, O):"]
         lines += [f"    {unpack(kept)} = C"] if kept else []
         lines += [f"    {unpack(carried)} = S"] if carried else []
-        lines += [f"    {line}" for line in self.step]
+        lines += [f"    {line}" for part in self.parts for line in _lines_in_turn(part)]
         lines += [f"    return {unpack(carried)}"]
         return Rendered(
             "\n".join(lines) + "\n",
+            tuple(self.parts),
+            kept,
+            self.identifiers,
             states,
             parameters,
             tuple(self.routes),
@@ -288,6 +314,16 @@ class _Renderer:
             self.comparisons,
             frozenset(self.divisors),
         )
+
+
+def _lines_in_turn(part):
+    """Lines of a part under its name, and under a condition if they are not for every step."""
+    heading = f"# {part.block.name} ({part.block.slot}, order {part.block.order})"
+    yield " ".join(heading.split())  # one line, whatever a file calls its slots
+    if part.every > 1:
+        yield f"if k % {part.every} == 0:"
+    for line in part.lines:
+        yield f"    {line}" if part.every > 1 else line
 
 
 def masked(mask, code):

@@ -12,6 +12,7 @@ from brianbridge.generation.program import Program
 from brianbridge.model.capture import capture
 from brianbridge.model.groups import Neurons
 from brianbridge.surrogate.module import Surrogate
+from tests.agreement.backends import assert_compiled_agrees
 
 TOLERANCE = 1e-9  # of a variable's range
 
@@ -55,6 +56,7 @@ def compare(network, steps, seed=1, namespace=None):
     duration = steps * surrogate.dt
     records = surrogate(duration=duration, record=names + events, seed=seed)
     groups = {obj.name: obj for obj in network.objects if obj.name in {g.name for g in model.groups}}
+    assert_compiled_agrees(model, names + events, duration=duration, seed=seed)
     freeze_noise(network, records.noise)
     states = {name: state_monitor(groups, *name.split(".")) for name in names}
     spikes = {event: spike_monitor(groups, *event.split(".")) for event in events}

@@ -8,6 +8,7 @@ import torch
 from brianbridge.model.capture import capture
 from brianbridge.model.constraints import Free, Trainable
 from brianbridge.surrogate.module import Surrogate
+from tests.agreement.backends import assert_gradients_agree
 
 
 def trained(network, *targets, namespace=None):
@@ -31,6 +32,7 @@ def scales(surrogate, record, steps, **options):
 
 
 def check_against_finite_differences(model, gradient, record, steps, tolerance=1e-6, **options):
+    assert_gradients_agree(model, gradient, record, steps, **options)
     surrogate = Surrogate(model, gradient, dtype=torch.float64, smooth=True, segment=None)
     scale = scales(surrogate, record, steps, **options)
 

@@ -1,0 +1,1 @@
+"""Compiled kernels: the generated step in C, with its exact adjoint."""

@@ -1,0 +1,168 @@
+"""Loops over the events that arrive at synapses: forward, and back."""
+
+from brianbridge.kernels.loops import forward_lines, used_values
+from brianbridge.kernels.writing import SCATTERED, Writing, place_of, plain_line, scatter_line
+
+__all__ = ["EventLoops"]
+
+
+class EventLoops(Writing):
+    """Writes the loops of pathways, one synapse after the other."""
+
+    def events(self, number, part, body):
+        block, route = part.block, self.routes[part.block.name]
+        event = self.tables.event(block.event)
+        owned = [e for e in body.effects if e.kind in ("store", "multiply", "assign")]
+        owned = [e for e in owned if e.array in self.taped]
+        dense = [e.array for e in body.effects if e.kind == "add"]
+        dense = [a for a in dict.fromkeys(dense) if a in self.taped and a not in {e.array for e in owned}]
+        self.pushed += dense
+        arrived = f"arrived(w, {self.event_number(event)}, {route.number})"
+        there = [f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in dense]
+        values = used_values(
+            body, [e.value for e in body.effects] + [e.mask for e in body.effects if e.mask is not None]
+        )
+        pushes = [f"push(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in owned]
+        inner = ["if (w->taping) {", *pushes, "}"] if pushes else []
+        inner += forward_lines(values)
+        inner += [
+            plain_line(e) if e.kind not in SCATTERED else scatter_line(e, e.value.name) for e in body.effects
+        ]
+        there += self.deliver(event, route, part, inner)
+        back = self.silent(number, event, route, part, body)
+        back += self.events_backward(event, route, part, body, owned)
+        back += [f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(dense)]
+        return there, back
+
+    def distinguishes(self, body):
+        """Whether the gradient to an event depends on whether it happened."""
+        changed = {e.array for e in body.effects if e.kind in ("store", "multiply", "assign")}
+        if any(e.kind != "store" for e in body.effects if e.array in changed):
+            return True
+        _, silent = self.reverses[id(body)]
+        return bool(changed) and any(v.op == "mask" or v.symbol in changed for v in silent.values)
+
+    def synapse(self, route, part):
+        """C text of the synapse at a place of a route."""
+        in_order = route.in_order and part.block.group not in self.tables.orders
+        return "r" if in_order else "synapses[r]"
+
+    def deliver(self, event, route, part, inner):
+        """Loop over the events that arrive, in the order of Brian2's queue."""
+        number = self.event_number(event)
+        return [
+            f"const Lists *l = &w->trial->spikes[{number}];",
+            f"const int32_t *restrict rows = p->rows[{route.number}];",
+            f"const int32_t *restrict synapses = p->synapses[{route.number}]; (void)synapses;",
+            f"const int64_t sources = p->event_size[{number}];",
+            f"for (int64_t d = 0; d < p->delay_count[{route.number}]; ++d) {{",
+            f"  const int64_t q = l->count - 1 - p->delays[{route.number}][d];",
+            "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) {",
+            "    const int32_t *row = rows + d*(sources + 1) + l->items[e];",
+            "    for (int32_t r = row[0]; r < row[1]; ++r) {",
+            f"      const int32_t i = {self.synapse(route, part)};",
+            "      const real mask = 1; (void)mask;",
+            *(f"      {line}" for line in inner),
+            "    }",
+            "  }",
+            "}",
+        ]
+
+    def events_backward(self, event, route, part, body, owned):
+        reverse, _ = self.reverses[id(body)]
+        number = self.event_number(event)
+        with_mask = bool(reverse.mask) and self.distinguishes(body)
+        inner = [f"pop(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in reversed(owned)]
+        inner += forward_lines(reverse.values) + reverse.lines
+        changes = []
+        for effect in body.effects:
+            if effect.array not in self.tables.varied or not self.is_real(effect.array):
+                continue
+            if effect.kind == "store":
+                changes.append(f"d_{effect.array}[i] = {reverse.own.get(effect.array, '0')};")
+            elif effect.kind == "multiply":
+                changes.append(f"d_{place_of(effect)} *= {effect.value.name};")
+            elif effect.kind == "assign":
+                hit = f"if ({effect.mask.name} > 0.5) " if effect.mask is not None else ""
+                changes.append(f"{hit}d_{place_of(effect)} = 0;")
+        stored = {e.array for e in body.effects if e.kind == "store"}
+        changes += [f"d_{a}[i] += {text};" for a, text in reverse.own.items() if a not in stored]
+        changes += [f"d_{a}[0] += {text};" for a, text in reverse.shared.items()]
+        changes += [f"d_{a}[{element}] += {text};" for a, element, text in reverse.scattered]
+        if with_mask:
+            changes.append(f"ring_slot(w, {number}, q)[l->items[e]] += {reverse.mask};")
+        if not (changes or owned):
+            return []
+        lines = self.deliver(event, route, part, inner + changes)
+        return [_reversed_loop(line) for line in lines]
+
+    def silent(self, part_number, event, route, part, body):
+        """Gradient to the events of all neurons that have a spike gradient, whether they spiked or not."""
+        _, silent = self.reverses[id(body)]
+        if not silent.mask:
+            return []
+        number, distinguishes = self.event_number(event), self.distinguishes(body)
+        if part.block.group in self.tables.orders and len(route.delays) == 1 and not distinguishes:
+            return self.silent_of_sorted(part_number, number, route, part, silent)
+        skipped = "      if (spiked[j]) continue;" if distinguishes else ""
+        arrived = "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = {};"
+        lines = [
+            "{",
+            f"const Lists *l = &w->trial->spikes[{number}];",
+            f"const int32_t *restrict rows = p->rows[{route.number}];",
+            f"const int32_t *restrict synapses = p->synapses[{route.number}]; (void)synapses;",
+            f"const int64_t sources = p->event_size[{number}];",
+            f"uint8_t *spiked = w->spiked[{number}]; (void)spiked;",
+            f"for (int64_t d = 0; d < p->delay_count[{route.number}]; ++d) {{",
+            f"  const int64_t q = l->count - 1 - p->delays[{route.number}][d];",
+            f"  real *restrict upstream = ring_slot(w, {number}, q);",
+            f"  const uint8_t *wanted = marked(w, {number}, q);",
+            arrived.format(1) if distinguishes else "",
+            "  for (int64_t j = 0; j < sources; ++j) {",
+            "    if (!wanted[j]) continue;",
+            skipped,
+            "    const int32_t *row = rows + d*(sources + 1) + j;",
+            "    const real mask = 0; (void)mask;",
+            "    real sum = 0;",
+            "    #pragma omp simd reduction(+: sum)",
+            "    for (int32_t r = row[0]; r < row[1]; ++r) {",
+            f"      const int32_t i = {self.synapse(route, part)};",
+            *(f"      {line}" for line in forward_lines(silent.values) + silent.lines),
+            f"      sum += {silent.mask};",
+            "    }",
+            "    upstream[j] += sum;",
+            "  }",
+            arrived.format(0) if distinguishes else "",
+            "}",
+            "}",
+        ]
+        return [line for line in lines if line]
+
+    def silent_of_sorted(self, part_number, event, route, part, silent):
+        """The same for sorted synapses: all of them in their order, since a neuron's own lie far apart."""
+        source = self.tables.index(self.tables.rendered.identifiers[part.block.sources])
+        slot = f"ring_slot(w, {event}, w->trial->spikes[{event}].count - 1 - p->delays[{route.number}][0])"
+        lines = forward_lines(silent.values) + silent.lines
+        return [
+            "{",
+            f"const int64_t n = p->sizes[{part_number}];",
+            f"real *restrict upstream = {slot};",
+            *self.buffer_pointers(1),
+            "const real mask = 0; (void)mask;",
+            *self.loop([*lines, f"buffer_0[i] = {silent.mask};"]),
+            *self.loop([f"upstream[{source}[i]] += buffer_0[i];"], simd=False),
+            "}",
+        ]
+
+
+def _reversed_loop(line):
+    """The loops over delays, events and synapses, backwards."""
+    return (
+        line.replace("int64_t d = 0; d < ", "int64_t d = -1 + ")
+        .replace("; ++d)", "; d >= 0; --d)")
+        .replace(
+            "int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e",
+            "int64_t e = l->ends[q + 1] - 1; e >= l->ends[q]; --e",
+        )
+        .replace("int32_t r = row[0]; r < row[1]; ++r", "int32_t r = row[1] - 1; r >= row[0]; --r")
+    )

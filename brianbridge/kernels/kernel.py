@@ -1,0 +1,251 @@
+"""Run a compiled kernel: arguments, memory, and its place in PyTorch's graph."""
+
+import ctypes
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from brianbridge.kernels.call import TORCH_TYPES, Call
+from brianbridge.kernels.compiler import library
+from brianbridge.kernels.source import LANES, write_source
+from brianbridge.kernels.tables import Tables
+
+__all__ = ["Feed", "Kernel"]
+
+WHOLE_TAPE = 256e6  # bytes below which everything is kept for the backward pass
+CACHED_TAPE = 5e5  # bytes
+
+
+@dataclass
+class Feed:
+    """What one simulation hands to a kernel.
+
+    Attributes
+    ----------
+    batch, first, steps : int
+    states : dict of str to Tensor, shape (batch, n)
+        By key, in the order of `Rendered.states`.
+    histories : dict of str to Tensor, shape (batch, steps, n)
+        Events of the present step and of those before, newest first.
+    inputs : dict of str to Tensor, shape (time, batch or 1, n)
+    noise : list of Tensor, shape (draws, batch or 1, n)
+        Random numbers of every place, then the events of every group that only sends some.
+    noise_first : list of int
+        Step of the first row.
+    threads : int
+    segment : int, 'auto' or None
+    """
+
+    batch: int
+    first: int
+    steps: int
+    states: dict
+    histories: dict
+    inputs: dict
+    noise: list
+    noise_first: list
+    threads: int
+    segment: object
+
+    @property
+    def tensors(self):
+        """All tensors that a gradient may reach."""
+        return [*self.states.values(), *self.histories.values(), *self.inputs.values(), *self.noise]
+
+
+class Kernel:
+    """A step in C, compiled for the kinds of its arguments; their values and sizes may change.
+
+    Parameters
+    ----------
+    rendered : Rendered
+    program : Program
+    routes : dict of str to Route
+    constants : tuple
+        What the prelude returned.
+    feed : Feed
+    dtype : torch.dtype
+    gradients : dict
+        C function, width and height of every spike gradient, by key of the comparison.
+    reset_gradient : bool
+    """
+
+    def __init__(self, rendered, program, routes, constants, feed, dtype, gradients, reset_gradient):
+        self.rendered, self.program, self.dtype = rendered, program, dtype
+        self.routes = routes
+        names = dict(zip(rendered.constants, constants, strict=True))
+        shapes = {key: tuple(value.shape) for key, value in feed.inputs.items()}
+        tables = Tables(
+            rendered, program, names, shapes, dtype, _varied(rendered, names, feed), gradients, reset_gradient
+        )
+        self.source = write_source(tables, self.routes)
+        self.tables = tables
+        self.varied = [
+            number for number, name in enumerate(rendered.constants) if f"c_{name}" in tables.varied
+        ]
+        code = library(self.source.text, tables.is_single)
+        self._forward, self._backward, self._release = code.run_forward, code.run_backward, code.release
+        self._forward.restype = ctypes.c_void_p
+        self._forward.argtypes = [ctypes.c_void_p]
+        self._backward.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        self._release.argtypes = [ctypes.c_void_p]
+
+    def lanes(self, trials):
+        """How many of its trials a thread takes together: even parts, where they share the rows of a grid."""
+        small = sum(map(self.bytes_of, self.tables.arrays)) < CACHED_TAPE / LANES
+        if not (self.tables.grid_constants and small):
+            return 1
+        return -(-trials // -(-trials // LANES))
+
+    @property
+    def varying(self):
+        """Whether each output depends on what a gradient is wanted of: records, states, histories."""
+        return [symbol in self.tables.varied for symbol in self.output_symbols]
+
+    @property
+    def output_symbols(self):
+        tables = self.tables
+        carried = [*map(tables.symbol, tables.states), *map(tables.event, self.rendered.events)]
+        return [f"o_{number}" for number in range(len(tables.output_types))] + carried
+
+    def advance(self, constants, feed):
+        """Take all steps.
+
+        Parameters
+        ----------
+        constants : tuple
+        feed : Feed
+
+        Returns
+        -------
+        recorded : list of Tensor, shape (rows, batch, n)
+        states : list of Tensor, shape (batch, n)
+        histories : list of Tensor, shape (batch, steps, n)
+        """
+        constants, feed = self._arranged(constants, feed)
+        tensors = [
+            *(value.contiguous() for value in feed.states.values()),
+            *(value.contiguous() for value in feed.histories.values()),
+            *(constants[number] for number in self.varied),
+            *(_for_gradient(value, feed.batch) for value in feed.inputs.values()),
+            *(_for_gradient(value, feed.batch) for value in feed.noise),
+        ]
+        if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+            outputs = list(_Simulated.apply(self, constants, feed, *tensors))
+        else:
+            outputs = Call(self, constants, feed, tensors, taping=False).forward()
+        recorded = [self._as_made("output", j, outputs.pop(0)) for j in range(len(self.tables.output_types))]
+        states = [self._as_made("state", key, outputs.pop(0)) for key in feed.states]
+        return recorded, states, outputs
+
+    def _arranged(self, constants, feed):
+        """Constants, states and noise of sorted synapses in their order."""
+        if not self.source.arranged:
+            return constants, feed
+        names = self.rendered.constants
+        constants = tuple(
+            self._sorted("constant", name, value) for name, value in zip(names, constants, strict=True)
+        )
+        states = {key: self._sorted("state", key, value) for key, value in feed.states.items()}
+        noise = [self._sorted("noise", number, value) for number, value in enumerate(feed.noise)]
+        return constants, replace(feed, states=states, noise=noise)
+
+    def _sorted(self, what, name, value):
+        order = self.source.arranged.get((what, name))
+        if order is None or (not torch.is_tensor(value) and not isinstance(value, tuple)):
+            return value
+        if isinstance(value, tuple):
+            return self._sorted(what, name, value[0]), False
+        if value.shape[-1:] != order.synapses.shape:
+            return value
+        return value.index_select(-1, torch.from_numpy(order.synapses))
+
+    def _as_made(self, what, name, value):
+        """Values of sorted synapses in the order in which these were made."""
+        order = self.source.arranged.get((what, name))
+        if order is None or value.shape[-1:] != order.synapses.shape:
+            return value
+        return value.index_select(-1, torch.from_numpy(order.places))
+
+    def segment_length(self, feed):
+        """Steps between two kept states: all of them where the tape is short.
+
+        Otherwise as few as memory allows, for a tape that stays in the cache, but not more than where memory
+        is least.
+        """
+        if isinstance(feed.segment, int):
+            return min(feed.segment, feed.steps)
+        tape = sum(self.bytes_of(symbol) for symbol in self.source.taped) + 64 * (len(feed.histories) + 1)
+        if feed.segment is None or tape * feed.steps * feed.batch < WHOLE_TAPE:
+            return feed.steps
+        states = sum(map(self.bytes_of, self.tables.arrays)) * feed.batch
+        least = math.isqrt(int(feed.steps * states / (tape * min(feed.threads, feed.batch))))
+        cached = max(CACHED_TAPE / tape, feed.steps * states / WHOLE_TAPE)
+        return max(1, min(feed.steps, int(min(least, cached))))
+
+    def bytes_of(self, symbol):
+        """Size of an array of the block of states."""
+        return self.length_of(symbol) * torch.empty(0, dtype=self.torch_type(symbol)).element_size()
+
+    def length_of(self, symbol):
+        tables = self.tables
+        if symbol in tables.temporaries:
+            _, part, shared, _ = tables.temporaries[symbol]
+            return 1 if shared else self.rendered.parts[part].block.size
+        name = symbol[2:]
+        if name in tables.events:
+            return self.program.events[tables.events[name]]
+        return 1 if tables.states[name].scalar else tables.states[name].value.size
+
+    def synapses(self, pathway):
+        """Places of the synapses of a pathway, in the order in which events reach them."""
+        route = self.routes[pathway]
+        block = next(block for block in self.program.blocks if block.name == pathway)
+        order = self.tables.orders.get(block.group)
+        return route.synapses if order is None else order.places[route.synapses].astype(np.int32)
+
+    def torch_type(self, symbol):
+        tables = self.tables
+        kind = tables.temporaries[symbol][0] if symbol in tables.temporaries else tables.type(symbol[2:])
+        return TORCH_TYPES.get(kind, self.dtype)
+
+
+def _varied(rendered, names, feed):
+    """C identifiers of what a gradient is wanted of."""
+    if not torch.is_grad_enabled():
+        return set()
+    named = {f"c_{name}": value for name, value in names.items()}
+    named |= {f"x_{number}": value for number, value in enumerate(feed.inputs.values())}
+    named |= {f"r_{number}": value for number, value in enumerate(feed.noise)}
+    named |= {f"s_{rendered.identifiers[key]}": value for key, value in feed.states.items()}
+    named |= {f"z_{rendered.identifiers[f'spikes {key}']}": value for key, value in feed.histories.items()}
+    return {
+        symbol
+        for symbol, value in named.items()
+        if torch.is_tensor(value) and value.is_floating_point() and value.requires_grad
+    }
+
+
+def _for_gradient(value, batch):
+    """An input with rows of its own for each trial if a gradient is wanted, so that threads do not meet."""
+    return (value.expand(-1, batch, -1) if value.requires_grad else value).contiguous()
+
+
+class _Simulated(torch.autograd.Function):
+    """A simulation as one node of the graph."""
+
+    @staticmethod
+    def forward(ctx, kernel, constants, feed, *tensors):
+        ctx.call = Call(kernel, constants, feed, [t.detach() for t in tensors], taping=True)
+        outputs = ctx.call.forward()
+        ctx.mark_non_differentiable(*(o for o, varies in zip(outputs, kernel.varying) if not varies))
+        ctx.set_materialize_grads(False)
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx, *upstream):
+        wanted = ctx.needs_input_grad[3:]
+        gradients = ctx.call.backward(upstream, wanted)
+        return None, None, None, *gradients

@@ -1,0 +1,487 @@
+"""Read the generated step, line by line, as the bodies of loops.
+
+Lines share a loop as long as the elements do not see each other's results: the step is written for whole
+arrays, of which each line is finished before the next one begins.
+"""
+
+import ast
+
+from brianbridge.kernels.operations import FUNCTIONS
+from brianbridge.kernels.values import WEAK, Body, Effect, NotCompilable, promoted
+
+__all__ = ["Reader"]
+
+BINARY = {
+    ast.Add: "add",
+    ast.Sub: "subtract",
+    ast.Mult: "multiply",
+    ast.Div: "divide",
+    ast.FloorDiv: "floor_divide",
+    ast.Mod: "modulo",
+    ast.BitAnd: "and",
+    ast.BitOr: "or",
+}
+SYMBOLS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
+RECORDED = {"truth": "bool", "whole": "long", "number": "wide"}
+WHOLE = {"int": "int", "floor": "int", "ceil": "int", "timestep": "long"}
+
+
+class Reader:
+    """Reads one part of a step.
+
+    Parameters
+    ----------
+    part : Part
+    tables : Tables
+        What the names of the step stand for.
+
+    Attributes
+    ----------
+    bodies : list of Body
+    """
+
+    def __init__(self, part, tables):
+        self.part, self.tables = part, tables
+        self.by_events = part.block.kind == "pathway"
+        self.bodies = [Body()]
+        self.locals = {}  # name to (Body, Value), or to the ast node of a number
+        self.present = {}  # (array, how) to its value at this place of the body
+        self.reads, self.writes = {}, {}  # array to the ways in which this body reads and writes it
+        for statement in ast.parse("\n".join(part.lines)).body:
+            self.statement(statement)
+
+    @property
+    def body(self):
+        return self.bodies[-1]
+
+    # -- loops ----------------------------------------------------------------------------------------
+
+    def split(self, shared):
+        """Begin another loop, in which all that was written before can be seen."""
+        if not (self.body.values or self.body.effects):
+            self.body.shared = shared
+            return
+        if self.by_events:
+            raise NotCompilable(f"{self.part.block.name} reads from neurons what it writes to them")
+        self.bodies.append(Body(shared=shared))
+        self.present, self.reads, self.writes = {}, {}, {}
+
+    def enter(self, node, shared=False):
+        """Make sure that a line's expressions can be evaluated in the present loop."""
+        shared = shared and not self.by_events
+        clash = any(
+            written != how for array, how in self.memory_reads(node) for written in self.writes.get(array, ())
+        )
+        if clash or shared != self.body.shared:
+            self.split(shared)
+        for array, how in self.memory_reads(node):
+            self.reads.setdefault(array, set()).add(how)
+
+    def write(self, array, how, value, cleared=None):
+        """Note that a line writes; its value is carried into another loop if it has to be."""
+        many = how[0] == "many"
+        others = self.writes.get(array, set()) - {how}
+        if (
+            others
+            or self.reads.get(array, set()) - (set() if many else {how})
+            or (cleared and self.writes.get(array))
+        ):
+            before = self.body
+            self.split(before.shared)
+            value = self.carried(before, value)
+        self.writes.setdefault(array, set()).add(how)
+        if cleared:
+            self.body.cleared.append((self.tables.symbol(array), *cleared))
+        return value
+
+    def carried(self, body, value):
+        """A value of an earlier loop, by way of an array."""
+        if value.type in WEAK:
+            return self.body.value(value.op, value.type, symbol=value.symbol)
+        array = self.tables.temporary(self.part, body, value)
+        if body.stored(array) is None:
+            body.effects.append(Effect("store", array, value))
+        op = "shared" if body.shared or self.body.shared else "own"
+        return self.body.value(op, value.type, symbol=array, varied=value.varied)
+
+    def memory_reads(self, node):
+        """Arrays that change, as an expression reads them: pairs (array, how)."""
+        found, inside = [], set()
+        for part in ast.walk(node):
+            if _is_gather(part) and isinstance(part.func.value, ast.Name):
+                array, index = part.func.value.id, ast.unparse(part.args[1])
+                inside |= {id(part.func.value)}
+                if self.tables.changes(array):
+                    found.append((array, ("at", index)))
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name) and id(part) not in inside and self.tables.changes(part.id):
+                found.append((part.id, ("shared",) if self.tables.is_shared(part.id) else ("own",)))
+        return found
+
+    def is_shared(self, node):
+        """Whether an expression is one for the whole group."""
+        for part in ast.walk(node):
+            if _is_gather(part) or isinstance(part, ast.Subscript):
+                return False
+            if isinstance(part, ast.Call) and getattr(part.func, "attr", "") == "lookup":
+                return False
+            if isinstance(part, ast.Name) and part.id in self.locals:
+                local = self.locals[part.id]
+                if isinstance(local, tuple) and not local[0].shared:
+                    return False
+            elif isinstance(part, ast.Name) and not self.tables.is_shared(part.id):
+                return False
+        return True
+
+    def is_number(self, node):
+        """Whether an expression is a number of Python's: of the step's time and constants only."""
+        return all(
+            part.id in ("t", "k", "ops", "float", "int")
+            or isinstance(self.locals.get(part.id), ast.AST)
+            or self.tables.is_number(part.id)
+            for part in ast.walk(node)
+            if isinstance(part, ast.Name)
+        ) and not any(isinstance(part, ast.Subscript | ast.Lambda) for part in ast.walk(node))
+
+    # -- statements -----------------------------------------------------------------------------------
+
+    def statement(self, node):
+        if isinstance(node, ast.Expr):  # O[j].append(x)
+            call = node.value
+            self.enter(call.args[0])
+            value, output = self.expression(call.args[0]), call.func.value.slice.value
+            value = self.cast(value, RECORDED.get(value.type, value.type))
+            self.tables.output_types[output] = value.type
+            if value.differentiable:
+                self.tables.varied.add(f"o_{output}")
+            self.body.effects.append(Effect("record", str(output), value))
+        elif isinstance(node, ast.Assign):
+            self.assignment(node.targets[0].id, node.value)
+        else:
+            raise NotCompilable(f"the synapses of {self.part.block.name} take turns")
+
+    def assignment(self, name, node):
+        called = node.func.attr if _is_operation(node) else ""
+        if called == "arrived":
+            varied = self.tables.varies(self.tables.event(self.part.block.event))
+            self.locals[name] = self.body, self.body.value("mask", "real", varied=varied)
+        elif called == "also_arrived":
+            raise NotCompilable(f"events are under way to {self.part.block.name} at the start")
+        elif isinstance(node, ast.Tuple) or _is_slice(node):
+            pass  # the events of past steps, which the kernel keeps in its own way
+        elif called == "event":
+            self.event(name, node.args[0])
+        elif hasattr(self, f"into_{called}"):
+            getattr(self, f"into_{called}")(name, *node.args[1:])
+        elif name in self.tables.states:
+            self.store(name, node)
+        elif self.is_number(node):
+            self.locals[name] = node
+        else:
+            self.enter(node, self.is_shared(node))
+            self.locals[name] = self.body, self.expression(node)
+
+    def store(self, name, node):
+        shared = self.tables.is_shared(name)
+        self.enter(node, shared)
+        how = ("shared",) if shared else ("own",)
+        value = self.cast(self.expression(node), self.tables.type(name))
+        value = self.write(name, how, value)
+        array = self.tables.symbol(name)
+        self.present[name, how] = value
+        self.body.effects = [e for e in self.body.effects if (e.kind, e.array) != ("store", array)]
+        self.body.effects.append(Effect("store", array, value))
+
+    def event(self, name, condition):
+        self.enter(condition)
+        value = self.write(name, ("own",), self.cast(self.expression(condition), "real"))
+        self.present[name, ("own",)] = value
+        self.body.effects.append(Effect("event", self.tables.symbol(name), value))
+
+    def into_put(self, name, index, node):
+        self.enter(node)
+        how = ("at", ast.unparse(index))
+        value = self.write(name, how, self.cast(self.expression(node), self.tables.type(name)))
+        self.present[name, how] = value
+        self.effect("put", name, index, value)
+
+    def into_add_at(self, name, index, order, node):
+        self.enter(node)
+        value = self.cast(self.expression(node), self.tables.type(name))
+        self.effect("add", name, index, self.write(name, ("many", "add"), value))
+
+    def into_multiply_at(self, name, index, order, mask, node):
+        self.enter(ast.Tuple([mask, node]))
+        mask, factor = self.expression(mask), self.expression(node)
+        one = self.number("1")
+        type = self.tables.type(name)
+        factor = self.body.value("select", type, mask, factor, one)
+        self.effect("multiply", name, index, self.write(name, ("many", "multiply"), factor))
+
+    def into_assign_at(self, name, index, mask, node):
+        self.enter(ast.Tuple([mask, node]))
+        mask = self.expression(mask)
+        if mask.varied:
+            raise NotCompilable(f"{self.part.block.name} sets {name} with a gradient to the event")
+        value = self.cast(self.expression(node), self.tables.type(name))
+        self.effect("assign", name, index, self.write(name, ("many", "assign"), value), mask)
+
+    def into_sum_at(self, name, index, node, start, stop):
+        self.enter(node)
+        value = self.cast(self.expression(node), self.tables.type(name))
+        value = self.write(name, ("many", "add"), value, (start.value, stop.value))
+        self.effect("add", name, index, value)
+
+    def effect(self, kind, name, index, value, mask=None):
+        index = self.tables.index(ast.unparse(index))
+        self.body.effects.append(Effect(kind, self.tables.symbol(name), value, index, mask))
+
+    # -- expressions ----------------------------------------------------------------------------------
+
+    def expression(self, node):
+        if self.is_number(node):
+            text, kind = self.tables.number(self.inlined(node))
+            return self.body.value("number", kind, symbol=text)
+        return getattr(self, type(node).__name__)(node)
+
+    def inlined(self, node):
+        """A number with local names replaced by what they stand for."""
+        here = self
+
+        class Inline(ast.NodeTransformer):
+            def visit_Name(self, node):
+                local = here.locals.get(node.id)
+                return self.visit(local) if isinstance(local, ast.AST) else node
+
+        return Inline().visit(ast.parse(ast.unparse(node), mode="eval").body)
+
+    def number(self, text):
+        return self.body.value("number", "whole", symbol=text)
+
+    def cast(self, value, type):
+        return value if value.type == type else self.body.value("cast", type, value)
+
+    def Name(self, node):
+        if node.id in self.locals:
+            body, value = self.locals[node.id]
+            return value if body is self.body else self.carried(body, value)
+        tables = self.tables
+        if tables.changes(node.id):
+            how = ("shared",) if tables.is_shared(node.id) else ("own",)
+            return self.present.get((node.id, how)) or self.leaf(how[0], node.id)
+        return self.leaf("shared" if tables.is_shared(node.id) else "own", node.id)
+
+    def leaf(self, op, name, index=""):
+        symbol = self.tables.symbol(name)
+        varied = self.tables.varies(symbol)
+        return self.body.value(op, self.tables.type(name), symbol=symbol, index=index, varied=varied)
+
+    def BinOp(self, node):
+        left, right = self.expression(node.left), self.expression(node.right)
+        op = BINARY[type(node.op)]
+        kind = promoted(left.type, right.type)
+        if op == "divide":
+            return self.quotient(left, right, kind)
+        return self.body.value(op, kind, left, right)
+
+    def quotient(self, left, right, kind):
+        """In single precision, division by a constant is multiplication by its reciprocal."""
+        kind = kind if kind in ("real", "wide") else "real"
+        constant = right.op in ("own", "shared") and right.symbol.startswith("c_") and right.type == "real"
+        if not (constant and kind == "real" and self.tables.is_single):
+            return self.body.value("divide", kind, left, right)
+        symbol = self.tables.reciprocal(right.symbol)
+        inverse = self.body.value(right.op, "real", symbol=symbol)
+        return self.body.value("times reciprocal", kind, left, right, inverse)
+
+    def UnaryOp(self, node):
+        operand = self.expression(node.operand)
+        if isinstance(node.op, ast.UAdd):
+            return operand
+        return self.body.value("negative", promoted(operand.type, "whole"), operand)
+
+    def Compare(self, node):
+        left, right = self.expression(node.left), self.expression(node.comparators[0])
+        return self.comparison(SYMBOLS[type(node.ops[0])], "bool", left, right)
+
+    def comparison(self, symbol, kind, left, right, op="compare", varied=False):
+        meeting = promoted(left.type, right.type)
+        return self.body.value(op, kind, left, right, symbol=symbol, index=meeting, varied=varied)
+
+    def IfExp(self, node):
+        kept, condition = self.expression(node.body), self.expression(node.test)
+        return self.body.value("where", kept.type, condition, kept, self.number("0"))
+
+    def Subscript(self, node):  # N[key][step]
+        key, (step, _) = node.value.slice.value, self.tables.number(node.slice)
+        if node.value.value.id == "X":  # spikes of a SpikeGeneratorGroup
+            row, index = self.tables.given_events(key.removeprefix("spikes "), step), ""
+        else:
+            row, index = self.tables.noise(key, step, self.part.block)
+        return self.body.value("row", "real", symbol=row, index=index, varied=self.tables.varies(row))
+
+    def Call(self, node):
+        if _is_gather(node):
+            return self.gather(node)
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        owner = ast.unparse(node.func.value) if name else ""
+        if name == "to":  # x.to(y.dtype)
+            return self.cast(self.expression(node.func.value), self.expression(node.args[0].value).type)
+        if owner == "torch" and name == "where":
+            return self.where(*node.args)
+        if owner != "ops":
+            raise NotCompilable(
+                f"{ast.unparse(node.func)}() of {self.part.block.name} is written for PyTorch"
+            )
+        if name in FUNCTIONS:
+            value = self.expression(node.args[0])
+            kind = value.type if value.type in ("real", "wide") else "real"
+            return self.body.value(name, kind, value)
+        if hasattr(self, f"call_{name}"):
+            return getattr(self, f"call_{name}")(*node.args)
+        raise NotCompilable(f"{name}() in {self.part.block.name}")
+
+    def gather(self, node):
+        if not isinstance(node.func.value, ast.Name):
+            raise NotCompilable(f"an indexed expression in {self.part.block.name}")
+        name, text = node.func.value.id, ast.unparse(node.args[1])
+        known = self.present.get((name, ("at", text)))
+        return known or self.leaf("at", name, self.tables.index(text))
+
+    def where(self, condition, new, old):
+        condition, new, old = map(self.expression, (condition, new, old))
+        kind = promoted(*("real" if v.type in WEAK else v.type for v in (new, old)))
+        return self.body.value("where", kind, condition, new, old)
+
+    call_where = where
+
+    def selected(self, mask, new, old, flows=True):
+        mask, new, old = map(self.expression, (mask, new, old))
+        if old.type not in ("real", "wide"):
+            flows = False
+        if not flows and mask.varied:
+            mask = self.comparison(">", "bool", mask, self.body.value("number", "number", symbol="0.5"))
+            mask.varied = False
+            return self.body.value("where", old.type, mask, new, old)
+        return self.body.value("select", old.type, mask, new, old)
+
+    def call_select(self, mask, new, old):
+        return self.selected(mask, new, old)
+
+    def call_reset(self, mask, new, old):
+        return self.selected(mask, new, old, flows=self.tables.reset_gradient)
+
+    def call_decay(self, mask, new, old):
+        return self.selected(mask, new, old, flows=False)
+
+    def call_masked(self, mask, value):
+        mask, value = self.expression(mask), self.expression(value)
+        kind = value.type if value.type in ("real", "wide") else "real"
+        return self.body.value("masked", kind, mask, value)
+
+    def call_compare(self, left, right, operator, gradient):
+        left, right = self.expression(left), self.expression(right)
+        text = self.tables.spike_gradient(ast.literal_eval(gradient.slice))
+        varied = bool(text) and (left.varied or right.varied)
+        value = self.comparison(operator.value, "real", left, right, varied=varied)
+        value.gradient = text
+        return value
+
+    def call_cast(self, value, like):
+        return self.cast(self.expression(value), self.expression(like).type)
+
+    call_full = call_cast
+
+    def call_soft(self, value):
+        value = self.expression(value)
+        return self.cast(value, "real") if value.type in ("bool", "truth") else value
+
+    def call_real(self, value):
+        return self.cast(self.expression(value), "real")
+
+    def call_tensor(self, value):
+        value = self.expression(value)
+        return self.cast(value, "real") if value.type in WEAK else value
+
+    def call_negate(self, value):
+        return self.body.value("not", "bool", self.expression(value))
+
+    def call_quotient(self, left, right):
+        left, right = self.expression(left), self.expression(right)
+        return self.quotient(left, right, promoted(left.type, right.type))
+
+    def call_whole_quotient(self, left, right, op="floor_divide"):
+        left, right = self.expression(left), self.expression(right)
+        return self.body.value(op, promoted(left.type, right.type), left, right)
+
+    def call_whole_remainder(self, left, right):
+        return self.call_whole_quotient(left, right, "modulo")
+
+    def call_power(self, base, exponent):
+        base, exponent = self.expression(base), self.expression(exponent)
+        kind = promoted(base.type, exponent.type)
+        return self.body.value("power", kind if kind in ("real", "wide") else "real", base, exponent)
+
+    call_power_of_numbers = call_power
+
+    def call_clip(self, value, low, high):
+        value, low, high = map(self.call_tensor, (value, low, high))
+        kind = promoted(value.type, low.type, high.type)
+        above = self.body.value("maximum", kind, value, low)
+        return self.body.value("minimum", kind, above, high)
+
+    def whole(self, op, *arguments):
+        return self.body.value(op, WHOLE[op], *map(self.expression, arguments), varied=False)
+
+    def call_int(self, value):
+        return self.whole("int", value)
+
+    def call_floor(self, value):
+        return self.whole("floor", value)
+
+    def call_ceil(self, value):
+        return self.whole("ceil", value)
+
+    def call_timestep(self, time, dt):
+        return self.whole("timestep", time, dt)
+
+    def call_guarded(self, function, *arguments):
+        """A function that may be singular where it is not used."""
+        guards, before = [], dict(self.locals)
+        for parameter, argument in zip(function.args.args, arguments):
+            value = self.call_tensor(argument)
+            guard = self.body.value(
+                "guard", value.type, value, symbol=f"{ast.unparse(function)} {parameter.arg}"
+            )
+            guards.append(guard)
+            self.locals[parameter.arg] = self.body, guard
+        inner = self.expression(function.body)
+        self.locals = before
+        outer = self.body.value("guarded", inner.type, inner)
+        for guard in guards:
+            guard.owner = outer
+        return outer
+
+    def call_lookup(self, rows, time, dt, upsampling, columns=None):
+        key = rows.slice.value
+        column = self.tables.column(key, columns)
+        if self.is_number(time):
+            row = self.tables.input_row(key, self.inlined(time), dt, upsampling)
+            return self.body.value("row", "real", symbol=row, index=column, varied=self.tables.varies(row))
+        arguments = [self.cast(self.expression(x), "wide") for x in (time, dt, upsampling)]
+        rows = self.tables.input(key)
+        return self.body.value(
+            "lookup", "real", *arguments, symbol=rows, index=column, varied=self.tables.varies(rows)
+        )
+
+
+def _is_operation(node):
+    return isinstance(node, ast.Call) and ast.unparse(node.func).startswith("ops.")
+
+
+def _is_gather(node):
+    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "index_select"
+
+
+def _is_slice(node):
+    return isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)

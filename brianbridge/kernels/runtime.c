@@ -1,0 +1,612 @@
+/* What every kernel needs: spike lists, a tape, and the loops over trials, segments and steps.
+ *
+ * Trials are independent of each other; each is simulated by one thread from the first step to the last, so
+ * that no thread ever waits for another. The backward pass undoes the steps one by one: what a step overwrites
+ * is on the tape, and where the tape would grow too long it is made anew, one segment after the other, from
+ * the states kept between them. */
+#include <math.h>
+#include <omp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
+/* With -DPROFILE the time that every part of the step takes is added up (for one thread). */
+#ifdef PROFILE
+#include <x86intrin.h>
+#define TIMED(ticks, call) do { int64_t start = __rdtsc(); call; ticks += __rdtsc() - start; } while (0)
+#else
+#define TIMED(ticks, call) call
+#endif
+
+typedef struct {
+  int64_t batch, first, steps, threads, lanes, segment, taping;
+  const double *literals;
+  const int64_t *sizes;           /* of the parts: elements of each */
+  const int64_t *offsets, *bytes; /* of every array in the block of states */
+  const int64_t *carried;         /* number of an array in the arguments, or -1: lives within a step */
+  int64_t arrays, block;          /* number of arrays, and bytes of all */
+  void *const *state_in, *const *state_out, *const *grad_state_out, *const *grad_state_in;
+  void *const *constants;
+  const int32_t *const *indices;
+  const int64_t *gradient_offsets;
+  int64_t gradients; /* bytes of the gradients of all constants */
+  char *gradient;    /* (threads, gradients), zero at the start */
+  void *const *inputs, *const *grad_inputs;
+  const int64_t *input_rows, *input_columns, *input_trials;
+  void *const *noise, *const *grad_noise;
+  const int64_t *noise_first, *noise_columns, *noise_trials;
+  void *const *outputs, *const *grad_outputs;
+  const int64_t *output_first, *output_columns;
+  const uint8_t *output_given; /* whether an output has a gradient */
+  int64_t events;
+  const int64_t *event_size, *event_array, *event_history;
+  void *const *history_in, *const *history_out, *const *grad_history_out, *const *grad_history_in;
+  const int32_t *const *synapses, *const *rows;
+  const int64_t *const *delays;
+  const int64_t *delay_count;
+  void *const *grids;
+  const int64_t *grid_offsets;
+  const int32_t *const *grid_indices;
+  void *const *reciprocals;
+  const int32_t *const *starts;
+} Problem;
+
+/* A list of numbers for each step: the neurons that spiked. */
+typedef struct {
+  int32_t *items;
+  int64_t *ends; /* of list q: items[ends[q]] to items[ends[q + 1]] */
+  int64_t count, item_room, end_room;
+} Lists;
+
+typedef struct {
+  Lists *spikes;
+  char *tape;
+  int64_t tape_used, tape_room;
+  uint8_t **marks; /* for each event and step: the neurons that a spike gradient reaches */
+  int64_t *mark_room, *mark_base; /* bytes, and the list that the first row belongs to */
+  char *kept; /* blocks of states between the segments, and the last one */
+  int64_t *kept_counts;
+} Trial;
+
+typedef struct {
+  const Problem *p;
+  Trial *trials;
+  int64_t batch, events;
+} Simulation;
+
+typedef struct {
+  const Problem *p;
+  Simulation *simulation;
+  Trial *trial;
+  int64_t b, taping;
+  char *state, *adjoint, *gradient;
+  char **ring;  /* gradients of past events, newest first, as a ring */
+  uint8_t **spiked, *all;
+  real *buffer, *zeros;
+  int64_t length; /* of a buffer */
+  real *products[PRODUCTS]; /* pairs of vectors whose outer products are still to be added */
+  int64_t product_count[PRODUCTS];
+  char *tape;
+  int64_t tape_used, tape_room;
+  unsigned rounding; /* of the thread, as it was */
+} Work;
+
+static void *room(void *memory, int64_t bytes) {
+  void *larger = realloc(memory, bytes ? bytes : 1);
+  if (!larger) abort();
+  return larger;
+}
+
+#define CHUNK (64/(int64_t)sizeof(real))
+static int64_t buffer_length(const Problem *p);
+static int64_t buffer_count(void);
+/* A buffer for one value of every element. */
+static inline real *vector(Work *w, int64_t number) { return w->buffer + number*w->length; }
+static inline void clear_vector(Work *w, int64_t number, int64_t n) {
+  memset(vector(w, number), 0, (n + CHUNK)*sizeof(real));
+}
+/* Zeros up to a whole number of chunks. */
+static inline void pad(real *v, int64_t n) { for (; n % CHUNK; ++n) v[n] = 0; }
+
+static inline real sign(real x) { return (real)((x > 0) - (x < 0)); }
+static inline double floor_divide(double a, double b) { return floor(a / b); }
+static inline double modulo(double a, double b) {
+  double r = fmod(a, b);
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+static inline int64_t whole_floor_divide(int64_t a, int64_t b) {
+  return b == 0 ? 0 : a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
+static inline int64_t whole_modulo(int64_t a, int64_t b) {
+  return b == 0 ? 0 : a - b * whole_floor_divide(a, b);
+}
+static inline real exprel(real x) { return fabs(x) < (real)1e-16 ? 1 : expm1(x) / x; }
+static inline real exprel_derivative(real x) {
+  if (fabs(x) < (real)1e-2)
+    return 1 / (real)2 + x * (1 / (real)3 + x * (1 / (real)8 + x * (1 / (real)30 + x * (1 / (real)144 + x / 840))));
+  return (x * exp(x) - expm1(x)) / (x * x);
+}
+static inline real power(real a, real b) { return pow(a, b); }
+static inline real power_to_base(real a, real b) { return b == 0 ? 0 : b * pow(a, b - 1); }
+static inline real power_to_exponent(real a, real y) { return a == 0 ? 0 : y * log(a); }
+static inline real maximum(real a, real b) { return a != a || a > b ? a : b; }
+static inline real minimum(real a, real b) { return a != a || a < b ? a : b; }
+static inline real finite_or_zero(real x) { return x - x == 0 ? x : 0; }
+static inline real box(real x, double width, double height) { return fabs(x) <= (real)(width / 2) ? (real)height : 0; }
+static inline real triangle(real x, double width, double height) {
+  real u = 1 - fabs(x) / (real)width;
+  return u > 0 ? u * (real)height : 0;
+}
+static inline real fast_sigmoid(real x, double width, double height) {
+  real u = 1 + fabs(x) / (real)width;
+  return (real)height / (u * u);
+}
+static inline int64_t input_row(double time, double dt, double upsampling, int64_t rows) {
+  int64_t row = (int64_t)(nearbyint(time / (dt / upsampling)) / upsampling);
+  return row < 0 ? 0 : row < rows ? row : rows - 1;
+}
+
+static void push(Work *w, const void *data, int64_t bytes) {
+  if (w->tape_used + bytes > w->tape_room) {
+    w->tape_room = 2 * w->tape_room + bytes;
+    w->tape = room(w->tape, w->tape_room);
+  }
+  memcpy(w->tape + w->tape_used, data, bytes);
+  w->tape_used += bytes;
+}
+static void pop(Work *w, void *data, int64_t bytes) {
+  w->tape_used -= bytes;
+  memcpy(data, w->tape + w->tape_used, bytes);
+}
+
+static void start_list(Lists *l) {
+  if (l->count + 2 > l->end_room) {
+    l->end_room = 2 * l->end_room + 16;
+    l->ends = room(l->ends, l->end_room * sizeof(int64_t));
+    if (l->count == 0) l->ends[0] = 0;
+  }
+  l->ends[l->count + 1] = l->ends[l->count];
+}
+static inline int64_t list_room(Lists *l, int64_t more) {
+  int64_t used = l->ends[l->count + 1];
+  if (used + more > l->item_room) {
+    l->item_room = 2 * (used + more) + 64;
+    l->items = room(l->items, l->item_room * sizeof(int32_t));
+  }
+  return used;
+}
+/* Append the numbers of all elements that are not zero as the next list. Nothing is written behind it: where a
+ * segment is made anew, the lists of later steps are there already. */
+static void list_nonzero(Lists *l, const real *z, int64_t n) {
+  start_list(l);
+  int64_t used = list_room(l, n);
+  int32_t *items = l->items;
+  for (int64_t i = 0; i < n; ++i)
+    if (z[i] > (real)0.5) items[used++] = (int32_t)i;
+  l->ends[++l->count] = used;
+}
+/* Where the next step's marks go: the neurons that a spike gradient reaches. */
+static uint8_t *mark_row(Work *w, int64_t e) {
+  if (!w->taping) return w->spiked[e];
+  Trial *t = w->trial;
+  int64_t n = w->p->event_size[e], place = t->spikes[e].count - t->mark_base[e];
+  if ((place + 1) * n > t->mark_room[e]) {
+    t->mark_room[e] = 2 * (place + 1) * n;
+    t->marks[e] = room(t->marks[e], t->mark_room[e]);
+  }
+  return t->marks[e] + place * n;
+}
+/* The neurons whose gradient is wanted for list q: all of them where that is not known. */
+static const uint8_t *marked(Work *w, int64_t e, int64_t q) {
+  int64_t place = q - w->trial->mark_base[e];
+  return place < 0 || !w->trial->marks[e] ? w->all : w->trial->marks[e] + place * w->p->event_size[e];
+}
+
+static inline int64_t ring_slots(const Problem *p, int64_t e) { return p->event_history[e] + 2; }
+static inline real *ring_slot(Work *w, int64_t e, int64_t q) {
+  return (real *)w->ring[e] + (q % ring_slots(w->p, e)) * w->p->event_size[e];
+}
+static inline real *event_array(Work *w, int64_t e) { return (real *)(w->state + w->p->offsets[w->p->event_array[e]]); }
+/* Take back the last event: the events before it are the present ones. */
+static void undo_event(Work *w, int64_t e) {
+  Lists *l = &w->trial->spikes[e];
+  real *z = event_array(w, e);
+  for (int64_t j = l->ends[l->count - 1]; j < l->ends[l->count]; ++j) z[l->items[j]] = 0;
+  --l->count;
+  for (int64_t j = l->ends[l->count - 1]; j < l->ends[l->count]; ++j) z[l->items[j]] = 1;
+}
+
+/* Whether an event reaches some synapse in this step. */
+static int arrived(Work *w, int64_t e, int64_t route) {
+  const Lists *l = &w->trial->spikes[e];
+  for (int64_t d = 0; d < w->p->delay_count[route]; ++d) {
+    int64_t q = l->count - 1 - w->p->delays[route][d];
+    if (l->ends[q + 1] > l->ends[q]) return 1;
+  }
+  return 0;
+}
+
+/* Products of the rows of a grid with one vector of each trial: out[m][row] += sum over columns of
+ * grid[row][column]*vectors[m][column]. Several rows and trials at once stay in registers; the vectors end in
+ * zeros up to a whole number of chunks. */
+#define UNROLL _Pragma("GCC unroll 8") /* small loops whose values are to stay in registers */
+typedef real chunk __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
+static inline real total(chunk v) {
+  real sum = 0;
+  for (int64_t j = 0; j < CHUNK; ++j) sum += v[j];
+  return sum;
+}
+#define ROWS 4
+#define TRIALS 6
+static inline __attribute__((always_inline)) void dot_rows(
+    const real *grid, int64_t columns, const real *const *vectors, real *const *out, int64_t row, const int R, const int M) {
+  chunk sums[ROWS][TRIALS];
+  UNROLL for (int r = 0; r < R; ++r)
+    UNROLL for (int m = 0; m < M; ++m) sums[r][m] = (chunk){0};
+  for (int64_t column = 0; column < columns; column += CHUNK) {
+    chunk weights[ROWS];
+    UNROLL for (int r = 0; r < R; ++r) weights[r] = *(const chunk *)(grid + (row + r)*columns + column);
+    UNROLL for (int m = 0; m < M; ++m) {
+      chunk v = *(const chunk *)(vectors[m] + column);
+      UNROLL for (int r = 0; r < R; ++r) sums[r][m] += weights[r]*v;
+    }
+  }
+  UNROLL for (int r = 0; r < R; ++r)
+    UNROLL for (int m = 0; m < M; ++m) out[m][row + r] += total(sums[r][m]);
+}
+#define DOT_ROWS(M) \
+  case M: \
+    if (R == ROWS) dot_rows(grid, columns, vectors, out, row, ROWS, M); \
+    else dot_rows(grid, columns, vectors, out, row, 1, M); \
+    break;
+/* Only rows that `wanted`, if given, marks for some trial. */
+static void multiply_rows(const real *grid, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
+                          real *const *out, const uint8_t *const *wanted) {
+  for (int64_t row = 0, R; row < rows; row += R) {
+    R = row + ROWS <= rows ? ROWS : 1;
+    int any = !wanted;
+    for (int64_t m = 0; m < count && !any; ++m)
+      for (int64_t r = 0; r < R; ++r) any |= wanted[m][row + r];
+    if (!any) continue;
+    switch (count) { DOT_ROWS(1) DOT_ROWS(2) DOT_ROWS(3) DOT_ROWS(4) DOT_ROWS(5) DOT_ROWS(6) }
+  }
+}
+
+/* The other product: out[m][column] += sum over rows of grid[row][column]*vectors[m][row]; out has whole chunks. */
+#define WIDTH 4
+static inline __attribute__((always_inline)) void add_rows(
+    const real *grid, int64_t rows, int64_t columns, const real *const *vectors, real *const *out, int64_t column,
+    const int W, const int M) {
+  chunk sums[TRIALS][WIDTH];
+  UNROLL for (int m = 0; m < M; ++m)
+    UNROLL for (int j = 0; j < W; ++j) sums[m][j] = (chunk){0};
+  for (int64_t row = 0; row < rows; ++row) {
+    chunk weights[WIDTH];
+    UNROLL for (int j = 0; j < W; ++j) weights[j] = *(const chunk *)(grid + row*columns + column + j*CHUNK);
+    UNROLL for (int m = 0; m < M; ++m) {
+      const real v = vectors[m][row];
+      UNROLL for (int j = 0; j < W; ++j) sums[m][j] += v*weights[j];
+    }
+  }
+  UNROLL for (int m = 0; m < M; ++m)
+    UNROLL for (int j = 0; j < W; ++j) *(chunk *)(out[m] + column + j*CHUNK) += sums[m][j];
+}
+#define ADD_ROWS(M) \
+  case M: \
+    if (W == WIDTH) add_rows(grid, rows, columns, vectors, out, column, WIDTH, M); \
+    else add_rows(grid, rows, columns, vectors, out, column, 1, M); \
+    break;
+static void multiply_columns(const real *grid, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
+                             real *const *out) {
+  for (int64_t column = 0, W; column < columns; column += W*CHUNK) {
+    W = column + WIDTH*CHUNK <= columns ? WIDTH : 1;
+    switch (count) { ADD_ROWS(1) ADD_ROWS(2) ADD_ROWS(3) ADD_ROWS(4) ADD_ROWS(5) ADD_ROWS(6) }
+  }
+}
+
+/* Gradient of a matrix: outer products of pairs of vectors, of many steps and trials at once, so that the matrix
+ * itself is not read and written for every one of them. */
+#define DEPTH 48
+static inline __attribute__((always_inline)) void add_block(
+    const real *a, const real *b, int64_t rows, int64_t columns, int64_t depth, real *gradient, int64_t row, int64_t column,
+    const int R) {
+  chunk sums[ROWS][WIDTH];
+  UNROLL for (int r = 0; r < R; ++r)
+    UNROLL for (int j = 0; j < WIDTH; ++j) sums[r][j] = (chunk){0};
+  const int64_t room = (columns/CHUNK + 1)*CHUNK;
+  for (int64_t d = 0; d < depth; ++d) {
+    chunk right[WIDTH];
+    UNROLL for (int j = 0; j < WIDTH; ++j) right[j] = *(const chunk *)(b + d*room + column + j*CHUNK);
+    UNROLL for (int r = 0; r < R; ++r) {
+      const real left = a[d*rows + row + r];
+      UNROLL for (int j = 0; j < WIDTH; ++j) sums[r][j] += left*right[j];
+    }
+  }
+  UNROLL for (int r = 0; r < R; ++r)
+    UNROLL for (int j = 0; j < WIDTH; ++j)
+      for (int64_t i = 0; i < CHUNK && column + j*CHUNK + i < columns; ++i)
+        gradient[(row + r)*columns + column + j*CHUNK + i] += sums[r][j][i];
+}
+static void add_products(Work *lanes, int64_t number, int64_t rows, int64_t columns, real *gradient) {
+  const real *a = lanes->products[number], *b = a + DEPTH*rows;
+  const int64_t depth = lanes->product_count[number];
+  for (int64_t row = 0, R; depth && row < rows; row += R) {
+    R = row + ROWS <= rows ? ROWS : 1;
+    for (int64_t column = 0; column < columns; column += WIDTH*CHUNK) {
+      if (R == ROWS) add_block(a, b, rows, columns, depth, gradient, row, column, ROWS);
+      else add_block(a, b, rows, columns, depth, gradient, row, column, 1);
+    }
+  }
+  lanes->product_count[number] = 0;
+}
+static void keep_product(Work *lanes, int64_t number, int64_t rows, int64_t columns, const real *a, const real *b,
+                         real *gradient) {
+  const int64_t room = (columns/CHUNK + 1)*CHUNK;
+  if (!lanes->products[number])
+    lanes->products[number] = calloc(DEPTH*(rows + room) + WIDTH*CHUNK, sizeof(real));
+  const int64_t depth = lanes->product_count[number]++;
+  memcpy(lanes->products[number] + depth*rows, a, rows*sizeof(real));
+  memcpy(lanes->products[number] + DEPTH*rows + depth*room, b, columns*sizeof(real));
+  if (depth + 1 == DEPTH) add_products(lanes, number, rows, columns, gradient);
+}
+
+static void finish_backward(Work *lanes);
+static void step_forward(Work *lanes, int64_t count, int64_t k);
+static void step_backward(Work *lanes, int64_t count, int64_t k);
+
+static int64_t segments(const Problem *p) { return (p->steps + p->segment - 1) / p->segment; }
+
+static void start_work(Work *w, Simulation *s, int64_t thread) {
+  const Problem *p = s->p;
+  memset(w, 0, sizeof *w);
+#ifdef __SSE__
+  w->rounding = _mm_getcsr();
+  if (sizeof(real) == 4) _mm_setcsr(w->rounding | 0x8040); /* numbers too small for full precision are zero */
+#endif
+  w->p = p, w->simulation = s;
+  w->state = calloc(1, p->block + 64);
+  w->length = buffer_length(p);
+  w->buffer = malloc(buffer_count()*w->length*sizeof(real) + 64);
+  w->zeros = calloc(w->length, sizeof(real));
+  w->gradient = p->gradient ? p->gradient + thread * p->gradients : NULL;
+  w->ring = calloc(p->events + 1, sizeof(char *));
+  w->spiked = calloc(p->events + 1, sizeof(uint8_t *));
+  int64_t largest = 0;
+  for (int64_t e = 0; e < p->events; ++e) {
+    w->spiked[e] = calloc(1, p->event_size[e] + 64);
+    if (p->event_size[e] > largest) largest = p->event_size[e];
+  }
+  w->all = memset(malloc(largest + 64), 1, largest + 64);
+}
+static void end_work(Work *w) {
+#ifdef __SSE__
+  _mm_setcsr(w->rounding);
+#endif
+  for (int64_t e = 0; e < w->p->events; ++e) free(w->ring[e]), free(w->spiked[e]);
+  for (int64_t j = 0; j < PRODUCTS; ++j) free(w->products[j]);
+  free(w->state), free(w->adjoint), free(w->buffer), free(w->zeros), free(w->all), free(w->ring);
+  free(w->spiked);
+}
+
+static void keep(Work *w, int64_t place) {
+  const Problem *p = w->p;
+  memcpy(w->trial->kept + place * p->block, w->state, p->block);
+  for (int64_t e = 0; e < p->events; ++e) w->trial->kept_counts[place * p->events + e] = w->trial->spikes[e].count;
+}
+static void recall(Work *w, int64_t place) {
+  const Problem *p = w->p;
+  memcpy(w->state, w->trial->kept + place * p->block, p->block);
+  for (int64_t e = 0; e < p->events; ++e) w->trial->spikes[e].count = w->trial->kept_counts[place * p->events + e];
+}
+
+static void copy_states(Work *w, void *const *from, char *to) {
+  const Problem *p = w->p;
+  for (int64_t a = 0; a < p->arrays; ++a)
+    if (p->carried[a] >= 0 && from[p->carried[a]])
+      memcpy(to + p->offsets[a], (char *)from[p->carried[a]] + w->b * p->bytes[a], p->bytes[a]);
+}
+
+static void begin_trial(Work *w) {
+  const Problem *p = w->p;
+  memset(w->state, 0, p->block);
+  copy_states(w, p->state_in, w->state);
+  for (int64_t e = 0; e < p->events; ++e) {
+    int64_t n = p->event_size[e], length = p->event_history[e] + 1;
+    Lists *l = &w->trial->spikes[e];
+    l->count = 0;
+    for (int64_t q = 0; q < length; ++q)
+      list_nonzero(l, (real *)p->history_in[e] + (w->b * length + length - 1 - q) * n, n);
+    memcpy(event_array(w, e), (real *)p->history_in[e] + w->b * length * n, n * sizeof(real));
+  }
+}
+
+static void end_trial(Work *w) {
+  const Problem *p = w->p;
+  for (int64_t a = 0; a < p->arrays; ++a)
+    if (p->carried[a] >= 0)
+      memcpy((char *)p->state_out[p->carried[a]] + w->b * p->bytes[a], w->state + p->offsets[a], p->bytes[a]);
+  for (int64_t e = 0; e < p->events; ++e) {
+    int64_t n = p->event_size[e], length = p->event_history[e] + 1;
+    Lists *l = &w->trial->spikes[e];
+    real *history = (real *)p->history_out[e] + w->b * length * n;
+    memset(history, 0, length * n * sizeof(real));
+    for (int64_t q = 0; q < length; ++q)
+      for (int64_t j = l->ends[l->count - 1 - q]; j < l->ends[l->count - q]; ++j) history[q * n + l->items[j]] = 1;
+  }
+}
+
+static void free_trial(int64_t events, Trial *trial) {
+  for (int64_t e = 0; trial->spikes && e < events; ++e) free(trial->spikes[e].items), free(trial->spikes[e].ends), free(trial->marks[e]);
+  free(trial->marks), free(trial->mark_room), free(trial->mark_base);
+  free(trial->spikes), free(trial->tape), free(trial->kept), free(trial->kept_counts);
+  memset(trial, 0, sizeof *trial);
+}
+
+static void start_marks(Work *w) {
+  for (int64_t e = 0; e < w->p->events; ++e) w->trial->mark_base[e] = w->trial->spikes[e].count;
+}
+
+static void begin_forward(Work *w, int64_t b) {
+  const Problem *p = w->p;
+  w->b = b, w->trial = &w->simulation->trials[b];
+  Trial *t = w->trial;
+  if (!t->spikes) {
+    t->spikes = calloc(p->events + 1, sizeof(Lists));
+    t->marks = calloc(p->events + 1, sizeof(uint8_t *));
+    t->mark_room = calloc(p->events + 1, sizeof(int64_t));
+    t->mark_base = calloc(p->events + 1, sizeof(int64_t));
+  }
+  if (p->taping) {
+    t->kept = room(t->kept, (segments(p) + 1) * p->block);
+    t->kept_counts = room(t->kept_counts, (segments(p) + 1) * (p->events + 1) * sizeof(int64_t));
+  }
+  begin_trial(w);
+  w->taping = p->taping && p->segment >= p->steps;
+  w->tape = t->tape, w->tape_used = 0, w->tape_room = t->tape_room;
+  start_marks(w);
+}
+
+static void end_forward(Work *w) {
+  const Problem *p = w->p;
+  if (p->taping) keep(w, segments(p));
+  w->trial->tape = w->tape, w->trial->tape_used = w->tape_used, w->trial->tape_room = w->tape_room;
+  end_trial(w);
+  if (!p->taping) free_trial(p->events, w->trial);
+}
+
+static void take_trials(Work *lanes, int64_t count, int64_t b) {
+  const Problem *p = lanes->p;
+  for (int64_t m = 0; m < count; ++m) begin_forward(lanes + m, b + m);
+  for (int64_t k = 0; k < p->steps; ++k) {
+    if (p->taping && p->segment < p->steps && k % p->segment == 0)
+      for (int64_t m = 0; m < count; ++m) keep(lanes + m, k / p->segment);
+    step_forward(lanes, count, p->first + k);
+  }
+  for (int64_t m = 0; m < count; ++m) end_forward(lanes + m);
+}
+
+/* Memory of an earlier simulation: fresh memory would have to be cleared by the system, page by page. */
+static Simulation *spare;
+
+static Simulation *start_simulation(const Problem *p) {
+  Simulation *s = NULL;
+#pragma omp critical(spare)
+  if (spare && spare->batch == p->batch && spare->events == p->events) s = spare, spare = NULL;
+  if (!s) {
+    s = calloc(1, sizeof *s);
+    s->batch = p->batch, s->events = p->events;
+    s->trials = calloc(p->batch, sizeof(Trial));
+  }
+  s->p = p;
+  return s;
+}
+
+static void free_simulation(Simulation *s) {
+  for (int64_t b = 0; b < s->batch; ++b) free_trial(s->events, &s->trials[b]);
+  free(s->trials), free(s);
+}
+
+void release(Simulation *s) {
+  Simulation *before = NULL;
+#pragma omp critical(spare)
+  before = spare, spare = s;
+  if (before) free_simulation(before);
+}
+
+Simulation *run_forward(const Problem *p) {
+  Simulation *s = start_simulation(p);
+#pragma omp parallel num_threads(p->threads)
+  {
+    Work *lanes = calloc(p->lanes, sizeof(Work));
+    for (int64_t m = 0; m < p->lanes; ++m) start_work(lanes + m, s, omp_get_thread_num());
+#pragma omp for schedule(static)
+    for (int64_t b = 0; b < p->batch; b += p->lanes)
+      take_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
+    for (int64_t m = p->lanes - 1; m >= 0; --m) end_work(lanes + m);
+    free(lanes);
+  }
+  return s;
+}
+
+static void begin_backward(Work *w) {
+  const Problem *p = w->p;
+  memset(w->adjoint, 0, p->block);
+  copy_states(w, p->grad_state_out, w->adjoint);
+  for (int64_t e = 0; e < p->events; ++e) {
+    int64_t n = p->event_size[e], length = p->event_history[e] + 1, count = w->trial->spikes[e].count;
+    memset(w->ring[e], 0, ring_slots(p, e) * n * sizeof(real));
+    const real *given = p->grad_history_out[e];
+    for (int64_t q = 0; given && q < length; ++q)
+      memcpy(ring_slot(w, e, count - 1 - q), given + (w->b * length + q) * n, n * sizeof(real));
+  }
+}
+
+static void end_backward(Work *w) {
+  const Problem *p = w->p;
+  for (int64_t a = 0; a < p->arrays; ++a)
+    if (p->carried[a] >= 0 && p->grad_state_in[p->carried[a]])
+      memcpy((char *)p->grad_state_in[p->carried[a]] + w->b * p->bytes[a], w->adjoint + p->offsets[a], p->bytes[a]);
+  for (int64_t e = 0; e < p->events; ++e) {
+    int64_t n = p->event_size[e], length = p->event_history[e] + 1;
+    real *given = p->grad_history_in[e];
+    for (int64_t q = 0; given && q < length; ++q)
+      memcpy(given + (w->b * length + q) * n, ring_slot(w, e, length - 1 - q), n * sizeof(real));
+  }
+}
+
+static void untake_trials(Work *lanes, int64_t count, int64_t b) {
+  const Problem *p = lanes->p;
+  int64_t whole = p->segment >= p->steps, last = segments(p);
+  for (int64_t m = 0; m < count; ++m) {
+    Work *w = lanes + m;
+    w->b = b + m, w->trial = &w->simulation->trials[b + m];
+    recall(w, last);
+    begin_backward(w);
+    if (whole) {
+      free(w->tape);
+      w->tape = w->trial->tape, w->tape_used = w->trial->tape_used, w->tape_room = w->trial->tape_room;
+    }
+    w->taping = 1;
+  }
+  if (whole) {
+    for (int64_t k = p->steps - 1; k >= 0; --k) step_backward(lanes, count, p->first + k);
+    for (int64_t m = 0; m < count; ++m) lanes[m].tape = NULL;
+  }
+  for (int64_t part = whole ? -1 : last - 1; part >= 0; --part) {
+    int64_t begin = part * p->segment, end = begin + p->segment < p->steps ? begin + p->segment : p->steps;
+    for (int64_t m = 0; m < count; ++m) {
+      recall(lanes + m, part);
+      start_marks(lanes + m);
+      lanes[m].tape_used = 0;
+    }
+    for (int64_t k = begin; k < end; ++k) step_forward(lanes, count, p->first + k);
+    for (int64_t k = end - 1; k >= begin; --k) step_backward(lanes, count, p->first + k);
+  }
+  for (int64_t m = 0; m < count; ++m) end_backward(lanes + m);
+}
+
+void run_backward(Simulation *s, const Problem *p) {
+  const Problem *before = s->p;
+  s->p = p;
+#pragma omp parallel num_threads(p->threads)
+  {
+    Work *lanes = calloc(p->lanes, sizeof(Work));
+    for (int64_t m = 0; m < p->lanes; ++m) {
+      Work *w = lanes + m;
+      start_work(w, s, omp_get_thread_num());
+      w->adjoint = calloc(1, p->block + 64);
+      for (int64_t e = 0; e < p->events; ++e)
+        w->ring[e] = calloc(ring_slots(p, e), p->event_size[e] * sizeof(real) + 1);
+    }
+#pragma omp for schedule(static)
+    for (int64_t b = 0; b < p->batch; b += p->lanes)
+      untake_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
+    finish_backward(lanes);
+    for (int64_t m = p->lanes - 1; m >= 0; --m) free(lanes[m].tape), end_work(lanes + m);
+    free(lanes);
+  }
+  s->p = before;
+}

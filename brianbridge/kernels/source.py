@@ -1,0 +1,208 @@
+"""Write a whole kernel in C: the step, its adjoint, and the loops around them."""
+
+from dataclasses import dataclass
+from importlib import resources
+
+from brianbridge.kernels.element_loops import ElementLoops
+from brianbridge.kernels.event_loops import EventLoops
+from brianbridge.kernels.loops import dependencies, reverse_of
+from brianbridge.kernels.matrix_loops import MatrixLoops
+from brianbridge.kernels.orders import arranged, orders_of
+from brianbridge.kernels.reading import Reader
+
+__all__ = ["LANES", "Source", "write_source"]
+
+LANES = 6  # trials that a thread takes together where they share rows of a grid
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kernel in C.
+
+    Attributes
+    ----------
+    text : str
+    tables : Tables
+        The numbers by which the text refers to arrays.
+    taped : tuple of str
+        Arrays that a step puts on the tape, as often as it does.
+    passes : frozenset of (str, str)
+        Pairs of arrays: a gradient passes from the first to the second.
+    arranged : dict of (str, str or int) to Order
+        What the kernel wants in another order, see `orders.arranged`.
+    """
+
+    text: str
+    tables: object
+    taped: tuple
+    passes: frozenset
+    arranged: dict
+
+    def reached(self, symbols):
+        """All that a gradient reaches from some outputs."""
+        reached, before = set(symbols), None
+        while reached != before:
+            before = set(reached)
+            reached |= {second for first, second in self.passes if first in before}
+        return reached
+
+
+def write_source(tables, routes):
+    """Write the kernel of a step.
+
+    Parameters
+    ----------
+    tables : Tables
+    routes : dict of str to Route
+        By the name of the pathway.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    NotCompilable
+        If something in the step has no counterpart in C.
+    """
+    parts = tables.rendered.parts
+    read = _until_settled(tables)
+    tables.orders = orders_of(read, tables)
+    reverses = _reverses(parts, read)
+    writer = _Parts(tables, routes, reverses, _taped(read, reverses))
+    functions = [writer.part(number, part, read[number]) for number, part in enumerate(parts)]
+    text = "\n".join(
+        [
+            f"typedef {'float' if tables.is_single else 'double'} real;",
+            "#include <tgmath.h>",
+            f"#define LANES {LANES} /* at most TRIALS */",
+            f"#define PRODUCTS {len(writer.products) + 1}",
+            resources.files("brianbridge.kernels").joinpath("runtime.c").read_text(),
+            *functions,
+            f"int64_t forward_ticks[{len(parts)}], backward_ticks[{len(parts)}];",
+            writer.steps("forward", parts),
+            writer.steps("backward", parts),
+            writer.finish(),
+            writer.buffer(),
+        ]
+    )
+    return Source(text, tables, tuple(writer.pushed), _passes(tables, read), arranged(read, tables))
+
+
+def _until_settled(tables):
+    """The bodies of all parts, once it is known which arrays depend on what a gradient is wanted of."""
+    while True:
+        before = set(tables.varied)
+        read = [Reader(part, tables).bodies for part in tables.rendered.parts]
+        for bodies in read:
+            for body in bodies:
+                for effect in body.effects:
+                    mask = effect.mask is not None and effect.mask.varied
+                    if effect.kind != "record" and (effect.value.differentiable or mask):
+                        tables.varied.add(effect.array)
+        if tables.varied == before:
+            return read
+        tables.temporaries.clear()
+
+
+def _reverses(parts, read):
+    """Adjoint of every body; for events also the gradient to the event alone."""
+    reverses = {}
+    for part, bodies in zip(parts, read, strict=True):
+        for body in bodies:
+            silent = reverse_of(body, only_mask=True) if part.block.kind == "pathway" else None
+            reverses[id(body)] = reverse_of(body), silent
+    return reverses
+
+
+def _taped(read, reverses):
+    """Arrays that change, and whose values some adjoint uses."""
+    taped = set()
+    for body in (body for bodies in read for body in bodies):
+        for reverse in filter(None, reverses[id(body)]):
+            values = (v for v in reverse.values if v.op in ("own", "at", "shared"))
+            taped |= {v.symbol for v in values if v.symbol[0] in "sm"}
+        multiplied = (e for e in body.effects if e.kind == "multiply")
+        taped |= {e.array for e in multiplied if e.value.type in ("real", "wide")}
+    return taped
+
+
+def _passes(tables, read):
+    """Pairs of arrays: a gradient passes from the first to the second."""
+    pairs = set()
+    for part, bodies in zip(tables.rendered.parts, read, strict=True):
+        for body in bodies:
+            for array, symbol in dependencies(body):
+                pairs.add((array, tables.event(part.block.event) if symbol == "mask" else symbol))
+    return frozenset(pairs)
+
+
+class _Parts(ElementLoops, EventLoops, MatrixLoops):
+    """Writes the functions that take a part of the step, and take it back."""
+
+    def part(self, number, part, bodies):
+        """C functions that take one part of the step, and take it back."""
+        forward, backward = [], []
+        for body in bodies:
+            grid = self.grid_of(part, body)
+            if grid is not None:
+                write = self.grid_events if part.block.kind == "pathway" else self.grid_sums
+                there, back = write(number, part, body, grid)
+            else:
+                write = self.events if part.block.kind == "pathway" else self.elements
+                there, back = ([("", lines)] for lines in write(number, part, body))
+            forward += [self.block(*block) for block in there]
+            backward = [self.block(*block) for block in back] + backward
+        return "\n".join(
+            [
+                f"/* {_comment(part.block.name)} */",
+                self.function(f"forward_{number}", forward),
+                self.function(f"backward_{number}", backward),
+            ]
+        )
+
+    def function(self, name, blocks):
+        return "\n".join([f"static void {name}(Work *lanes, int64_t count, int64_t k) {{", *blocks, "}"])
+
+    def block(self, rows, lines):
+        """Lines for every trial, after the pointers that they use; and for every row of a grid.
+
+        All trials take a row together, while it is in the cache.
+        """
+        if not lines:
+            return ""
+        text = "\n".join(lines)
+        loops = [f"for (int64_t row = 0; row < {rows}; ++row)"] if rows else []
+        loops += ["for (int64_t m = 0; m < count; ++m) {", "Work *w = lanes + m; const Problem *p = w->p;"]
+        return "\n".join([*loops, *self.pointers(text), text, "}"])
+
+    def steps(self, direction, parts):
+        """The whole step: parts in order, or in reverse."""
+        calls = []
+        for number, part in enumerate(parts):
+            condition = f"if (k % {part.every} == 0) " if part.every > 1 else ""
+            call = f"{direction}_{number}(lanes, count, k)"
+            calls.append(f"  {condition}TIMED({direction}_ticks[{number}], {call});")
+        calls = calls if direction == "forward" else calls[::-1]
+        return "\n".join(
+            [f"static void step_{direction}(Work *lanes, int64_t count, int64_t k) {{", *calls, "}"]
+        )
+
+    def buffer(self):
+        numbers = range(len(self.tables.rendered.parts))
+        events = "for (int64_t e = 0; e < p->events; ++e) if (p->event_size[e] > n) n = p->event_size[e];"
+        return "\n".join(
+            [
+                "static int64_t buffer_length(const Problem *p) {",
+                "  int64_t n = CHUNK;",
+                f"  for (int64_t j = 0; j < {len(numbers)}; ++j) if (p->sizes[j] > n) n = p->sizes[j];",
+                f"  {events}",
+                "  return (n/CHUNK + 1)*CHUNK;",
+                "}",
+                f"static int64_t buffer_count(void) {{ return {self.buffers}; }}",
+            ]
+        )
+
+
+def _comment(text):
+    return text.replace("*/", "")

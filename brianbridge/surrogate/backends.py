@@ -1,0 +1,182 @@
+"""Who takes the steps: a kernel in C where there is one, PyTorch otherwise."""
+
+import torch
+from brian2.utils.logger import get_logger
+
+from brianbridge.kernels.compiler import compiler
+from brianbridge.kernels.kernel import Feed, Kernel
+from brianbridge.kernels.routes import routes_of
+from brianbridge.kernels.values import NotCompilable
+from brianbridge.surrogate.feeding import GivenSpikes
+from brianbridge.surrogate.segments import advance_in_segments, segment_length
+from brianbridge.surrogate.spike_gradients import Box, FastSigmoid, Triangle
+
+__all__ = ["BACKENDS", "Backend"]
+
+BACKENDS = ("compiled", "eager")
+IN_C = {Box: "box", Triangle: "triangle", FastSigmoid: "fast_sigmoid"}
+
+logger = get_logger(__name__)
+
+
+class Backend:
+    """Takes the steps of one surrogate.
+
+    Parameters
+    ----------
+    asked : str or None
+        ``'compiled'``, ``'eager'``, or None for the compiled one where that is possible.
+    ops : Operations
+    segment : int, 'auto' or None
+
+    Raises
+    ------
+    ValueError
+        If there is no such back end, or it cannot do what the surrogate is asked for.
+    """
+
+    def __init__(self, asked, ops, device, segment):
+        self.ops, self.segment = ops, segment
+        self.kernels, self.routes = {}, {}
+        if asked not in (None, *BACKENDS):
+            raise ValueError(f"backend={asked!r} is not one of 'compiled' and 'eager'.")
+        obstacle = self._obstacle(device)
+        if asked == "compiled" and obstacle:
+            raise ValueError(f"backend='compiled' is not possible: {obstacle}.")
+        self.compiled = asked != "eager" and not obstacle
+        self.required = asked == "compiled"
+        if asked is None and obstacle == NO_COMPILER:
+            logger.info(
+                f"Simulations run in PyTorch, several times slower than compiled: {obstacle}.", once=True
+            )
+
+    def _obstacle(self, device):
+        if self.ops.exact or self.ops.smooth:
+            return f"{'exact' if self.ops.exact else 'smooth'}=True runs in PyTorch"
+        if torch.device(device).type != "cpu":
+            return f"device={device!r} runs in PyTorch"
+        return "" if compiler() else NO_COMPILER
+
+    def advance(self, compiled, run, constants):
+        """Take all steps of a run.
+
+        Parameters
+        ----------
+        compiled : CompiledStep
+        run : Run
+        constants : tuple
+            From its prelude.
+
+        Returns
+        -------
+        recorded : list of Tensor, shape (time, batch, n)
+            One for each output of the program's records.
+        state : tuple
+            After the last step.
+        """
+        if self.compiled:
+            try:
+                return self._advance_compiled(compiled, run, constants)
+            except NotCompilable as reason:
+                if self.required:
+                    raise ValueError(f"backend='compiled' cannot take this network: {reason}.") from None
+                logger.info(f"This network runs in PyTorch, not compiled: {reason}.", once=True)
+                self.compiled = False
+        length = run.steps
+        if self.segment is not None and torch.is_grad_enabled():
+            automatic = self.segment == "auto"
+            length = segment_length(run.state, run.steps) if automatic else int(self.segment)
+        return advance_in_segments(compiled, run, constants, length)
+
+    def _advance_compiled(self, compiled, run, constants):
+        if compiled not in self.routes:
+            self.routes[compiled] = routes_of(compiled.program)
+        routes = self.routes[compiled]
+        feed = self._feed(compiled, run, routes)
+        key = compiled, *map(_kind, constants), *map(_kind, feed.tensors)
+        if key not in self.kernels:
+            gradients = {key: _in_c(gradient) for key, gradient in run.gradients.items()}
+            self.kernels[key] = Kernel(
+                compiled.rendered,
+                compiled.program,
+                routes,
+                constants,
+                feed,
+                self.ops.dtype,
+                gradients,
+                self.ops.reset_gradient,
+            )
+        kernel = self.kernels[key]
+        recorded, states, histories = kernel.advance(constants, feed)
+        events = dict(zip(compiled.rendered.events, histories, strict=True))
+        past = [
+            tuple(events[event][:, routes[name].offset + j] for j in range(longest))
+            for name, event, longest in compiled.rendered.pathways
+        ]
+        return recorded, (*states, *(events[e][:, 0] for e in compiled.rendered.events), *past)
+
+    def _feed(self, compiled, run, routes):
+        rendered = compiled.rendered
+        noise, firsts = [], []
+        for key in rendered.noise:
+            noise.append(run.noise[key])
+            firsts.append(run.first_rows[key])
+        for event in rendered.events:
+            rows = run.rows.get(f"spikes {event}")
+            every = compiled.program.every(compiled.program.event_dt(event))
+            first, last = -(-run.first // every), -(-(run.first + run.steps) // every)
+            noise.append(self._sent(rows, first, last))
+            firsts.append(first)
+        return Feed(
+            batch=run.batch,
+            first=run.first,
+            steps=run.steps,
+            states={key: run.state[key] for key in rendered.states},
+            histories={event: self._history(event, rendered, routes, run.state) for event in rendered.events},
+            inputs={key: run.inputs[key] for key in compiled.program.inputs},
+            noise=noise,
+            noise_first=firsts,
+            threads=torch.get_num_threads(),
+            segment=self.segment,
+        )
+
+    def _sent(self, rows, first, last):
+        """Spikes of a group that is told when to spike, shape (steps, batch or 1, n)."""
+        if rows is None:
+            return torch.zeros(1, 1, 1, dtype=self.ops.dtype)
+        if isinstance(rows, GivenSpikes) and last <= len(rows.rows):
+            return torch.stack(rows.rows[first:last])
+        return torch.stack([rows[step] for step in range(first, last)])
+
+    def _history(self, event, rendered, routes, state):
+        """Present and past events as one tensor (batch, steps, n), the newest first."""
+        known = [(state[f"spikes {event}"],)]
+        for name, sent, _ in rendered.pathways:
+            if sent == event:
+                known.append((*known[0][: routes[name].offset], *state[f"past {name}"]))
+        return torch.stack(max(known, key=len), 1)
+
+
+NO_COMPILER = "no C compiler was found (name one in the environment variable CC)"
+
+
+def _kind(value):
+    """What a kernel is compiled for: all but the values and sizes of what it is given."""
+    if isinstance(value, tuple):
+        return value[1], len(value[0])
+    if not torch.is_tensor(value):
+        return type(value), value
+    return (
+        value.dtype,
+        value.numel() == 1,
+        value.requires_grad and torch.is_grad_enabled(),
+        value.shape[-1:] == (1,),
+    )
+
+
+def _in_c(gradient):
+    if gradient is None:
+        return None
+    if type(gradient) not in IN_C:
+        raise NotCompilable(f"{gradient!r} is written for PyTorch")
+    return IN_C[type(gradient)], gradient.width, gradient.height

@@ -1,0 +1,303 @@
+"""Compiled libraries, and the choice of the back end: what is kept, made anew, and left to PyTorch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from brian2 import *
+
+from brianbridge.kernels import compiler
+from brianbridge.surrogate import backends
+from brianbridge.surrogate.module import Surrogate
+from brianbridge.surrogate.spike_gradients import CustomGradient, FastSigmoid
+from tests.agreement.differentiation import trained
+
+RECORD = ["cells.v", "cells"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty cache of its own."""
+    monkeypatch.setenv("BRIANBRIDGE_CACHE", str(tmp_path))
+    return tmp_path / "brianbridge" / "kernels"
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """Calls of the compiler."""
+    calls, run = [], compiler._run
+
+    def counting(*command):
+        calls.append(command)
+        run(*command)
+
+    monkeypatch.setattr(compiler, "_run", counting)
+    return calls
+
+
+def network(n=4, extra="", **options):
+    cells = NeuronGroup(
+        n,
+        f"dv/dt = (drive - v{extra})/tau : 1\ndrive : 1 (constant)\ntau : second (constant)",
+        threshold="v > 1",
+        reset="v = 0",
+        method="euler",
+        name="cells",
+        **options,
+    )
+    cells.drive, cells.tau, cells.v = "1.2 + 0.3*rand()", "(3 + rand())*ms", "rand()"
+    rec = Synapses(cells, cells, "w : 1 (constant)", on_pre="v_post += w", name="rec")
+    rec.connect(condition="i != j")
+    rec.w = "0.1*rand()"
+    return Network(cells, rec)
+
+
+def model_of(n=4, **options):
+    return trained(network(n, **options), ("cells", "drive"), ("rec", "w"))
+
+
+def simulate(surrogate, steps=20, **options):
+    records = surrogate(duration=steps * surrogate.dt, record=RECORD, **options)
+    if records["cells.v"].requires_grad:
+        (records["cells.v"] ** 2).mean().backward()
+    return records
+
+
+def states(surrogate, **options):
+    return simulate(surrogate, **options)["cells.v"].detach()
+
+
+# -- libraries ------------------------------------------------------------------------------------------
+
+
+def test_a_library_is_made_once(folder, commands):
+    model = model_of()
+    first = states(Surrogate(model, backend="compiled"))
+    assert len(commands) == 2 and len(list(folder.iterdir())) == 1  # compiled, and linked
+    assert torch.equal(states(Surrogate(model, backend="compiled")), first)
+    assert len(commands) == 2
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.1, 0.5, 0.999])
+def test_a_corrupt_library_is_made_anew(kept, folder, tmp_path, monkeypatch):
+    answer(42)
+    (library,) = folder.iterdir()
+    content = library.read_bytes()
+    # at another path, since the file of this one is loaded already
+    monkeypatch.setenv("BRIANBRIDGE_CACHE", str(tmp_path / "other"))
+    copy = tmp_path / "other" / "brianbridge" / "kernels" / library.name
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
+    assert answer(42) == 42
+    assert copy.stat().st_size == len(content)
+
+
+def test_changed_bytes_are_noticed(folder, tmp_path, monkeypatch, commands):
+    answer(42)
+    (library,) = folder.iterdir()
+    content = bytearray(library.read_bytes())
+    content[len(content) // 2] ^= 1
+    monkeypatch.setenv("BRIANBRIDGE_CACHE", str(tmp_path / "other"))
+    copy = tmp_path / "other" / "brianbridge" / "kernels" / library.name
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(content)
+    assert answer(42) == 42 and len(commands) == 4
+
+
+def answer(number):
+    """What a small library says."""
+    table = f"double table[5000] = {{{number}}};"
+    return int(compiler.library(f"{table} int answer(void) {{ return table[0]; }}", single=False).answer())
+
+
+def test_processes_that_start_at_once(folder, script):
+    path = script(
+        """from brianbridge.kernels import compiler
+print(compiler.library("int answer(void) { return 42; }", single=True).answer())"""
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    arguments = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    running = [subprocess.Popen([sys.executable, path], **arguments) for _ in range(4)]
+    assert [process.communicate(timeout=60) for process in running] == [("42\n", "")] * 4
+    assert [file.suffix for file in folder.iterdir()] == [".so"]
+
+
+def test_values_and_sizes_change_without_compiling(folder, commands):
+    model = model_of()
+    surrogate = Surrogate(model, FastSigmoid(width=0.3), backend="compiled")
+    simulate(surrogate)
+    compiled = len(commands)
+    initial = {"cells.v": 0.3}
+    for options in (dict(steps=31), dict(batch=3), dict(steps=2, batch=11), dict(initial=initial)):
+        simulate(surrogate, **options)
+    with torch.no_grad():
+        for raw in surrogate.named_values().values():
+            raw.mul_(1.1)
+    simulate(surrogate)
+    simulate(Surrogate(model, FastSigmoid(width=0.3), segment=5, backend="compiled"), batch=2)
+    simulate(Surrogate(model, FastSigmoid(width=0.7, height=0.1), backend="compiled"))
+    simulate(Surrogate(surrogate.trained_model(), FastSigmoid(width=0.3), backend="compiled"))
+    assert len(commands) == compiled
+
+
+@pytest.mark.parametrize("n", [4, 20])
+def test_the_time_step_changes_without_compiling(n, folder, commands):
+    found = {}
+    for dt in (0.1, 0.25):
+        defaultclock.dt = dt * ms
+        found[dt] = states(Surrogate(model_of(n), FastSigmoid(width=0.3), backend="compiled"))
+    assert len(commands) == 2
+    assert not torch.equal(found[0.1], found[0.25])
+
+
+def test_the_number_of_neurons_changes_without_compiling(folder, commands):
+    for n in (20, 30):
+        simulate(Surrogate(model_of(n), FastSigmoid(width=0.3), backend="compiled"))
+    assert len(commands) == 2
+
+
+def test_delays_change_without_compiling(folder, commands):
+    for delay in (0.3, 1.2):
+        net = network()
+        net["rec"].delay = delay * ms
+        simulate(Surrogate(trained(net, ("rec", "w")), FastSigmoid(width=0.3), backend="compiled"))
+    assert len(commands) == 2
+
+
+def test_other_precision_and_other_equations_are_compiled(folder, commands):
+    simulate(Surrogate(model_of(), backend="compiled"))
+    simulate(Surrogate(model_of(), backend="compiled", dtype=torch.float64))
+    simulate(Surrogate(model_of(extra=" + 0.1*v**2"), backend="compiled"))
+    assert len(commands) == 6 and len(list(folder.iterdir())) == 3
+
+
+def test_the_oldest_libraries_go(folder, monkeypatch):
+    monkeypatch.setattr(compiler, "KEPT", 3)
+    folder.mkdir(parents=True)
+    for number in range(6):
+        (folder / f"{number}.so").write_text("")
+        os.utime(folder / f"{number}.so", (number, number))
+    simulate(Surrogate(model_of(), backend="compiled"))
+    kept = {path.name for path in folder.iterdir()}
+    assert len(kept) == 3 and {"4.so", "5.so"} < kept
+
+
+def test_a_library_that_is_used_is_not_old(folder, monkeypatch):
+    model = model_of()
+    simulate(Surrogate(model, backend="compiled"))
+    (library,) = folder.iterdir()
+    os.utime(library, (1, 1))
+    simulate(Surrogate(model, backend="compiled"))
+    assert library.stat().st_mtime > 1000
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BRIANBRIDGE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(compiler.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert torch.isfinite(states(Surrogate(model_of(), backend="compiled"))).all()
+    assert list(tmp_path.glob("brianbridge-*/kernels/*.so"))
+
+
+# -- compilers that fail, or are not there --------------------------------------------------------------
+
+
+def test_a_failing_compiler_is_quoted(folder, monkeypatch):
+    monkeypatch.setattr(compiler, "FLAGS", (*compiler.FLAGS, "--no-such-option"))
+    with pytest.raises(RuntimeError, match=r"(?s)C compiler .* failed.*backend='eager'.*no-such-option"):
+        simulate(Surrogate(model_of(), backend="compiled"))
+    assert not list(folder.iterdir())
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    monkeypatch.setattr(backends, "compiler", lambda: None)
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """Lines for the user, also those that were logged once before."""
+    lines = []
+    monkeypatch.setattr(backends.logger, "info", lambda line, **options: lines.append(line))
+    return lines
+
+
+def test_without_a_compiler_pytorch_takes_the_steps(no_compiler, said):
+    model = model_of()
+    surrogate = Surrogate(model)
+    assert surrogate.backend == "eager"
+    assert torch.equal(states(surrogate), states(Surrogate(model, backend="eager")))
+    (line,) = said
+    assert "no C compiler was found" in line and "several times slower" in line
+    with pytest.raises(ValueError, match="backend='compiled' is not possible: no C compiler was found"):
+        Surrogate(model, backend="compiled")
+
+
+def test_the_compiler_of_the_environment(monkeypatch):
+    compiler.compiler.cache_clear()
+    monkeypatch.setenv("CC", "no-such-compiler -O2")
+    fallback = compiler.compiler()
+    compiler.compiler.cache_clear()
+    monkeypatch.setenv("CC", f"{fallback} -O2")
+    assert compiler.compiler() == fallback
+    compiler.compiler.cache_clear()
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC")
+    assert compiler.compiler() is None
+    compiler.compiler.cache_clear()
+
+
+# -- what is left to PyTorch ----------------------------------------------------------------------------
+
+
+def test_unknown_back_ends():
+    with pytest.raises(ValueError, match="backend='fast' is not one of 'compiled' and 'eager'"):
+        Surrogate(model_of(), backend="fast")
+
+
+@pytest.mark.parametrize("option", ["exact", "smooth"])
+def test_modes_that_run_in_pytorch(option):
+    model, options = model_of(), {option: True, "dtype": torch.float64}
+    with pytest.raises(
+        ValueError, match=f"backend='compiled' is not possible: {option}=True runs in PyTorch"
+    ):
+        Surrogate(model, FastSigmoid(width=0.3), backend="compiled", **options)
+    assert Surrogate(model, FastSigmoid(width=0.3), **options).backend == "eager"
+
+
+def assert_left_to_pytorch(model, gradient, says, said):
+    """With a reason where the compiled back end is insisted on, otherwise with the same results."""
+    with pytest.raises(ValueError, match=says):
+        simulate(Surrogate(model, gradient, backend="compiled"))
+    found = {}
+    for backend in (None, "eager"):
+        surrogate = Surrogate(model, gradient, backend=backend)
+        found[backend] = simulate(surrogate, seed=1), surrogate.named_values()
+        assert surrogate.backend == "eager"
+    (ours, values), (theirs, expected) = found.values()
+    for name in RECORD:
+        assert torch.equal(ours[name], theirs[name])
+    for name in expected:
+        assert torch.equal(values[name].grad, expected[name].grad)
+    (line,) = said
+    assert "This network runs in PyTorch, not compiled: " in line
+
+
+def test_spike_gradients_of_ones_own(said):
+    gradient = CustomGradient(lambda x: torch.exp(-x.abs()), width=0.2)
+    assert_left_to_pytorch(model_of(), gradient, "cannot take this network: .* is written for PyTorch", said)
+
+
+def test_functions_of_ones_own(said):
+    @implementation("torch", lambda x: x * torch.tanh(x))
+    @check_units(x=1, result=1)
+    def tanh_times_x(x):
+        return x * np.tanh(x)
+
+    net = network(extra=" + 0.1*tanh_times_x(v)")
+    model = trained(net, ("cells", "drive"), ("rec", "w"), namespace={"tanh_times_x": tanh_times_x})
+    says = "cannot take this network: .* is written for PyTorch"
+    assert_left_to_pytorch(model, FastSigmoid(width=0.3), says, said)
