@@ -14,6 +14,7 @@ from brian2 import ms
 from brianbridge.kernels import compiler
 from brianbridge.surrogate.module import Surrogate
 from tests.agreement.backends import assert_gradients_agree
+from tests.agreement.differentiation import trained
 from tests.typical_networks import TYPICAL
 
 STEPS = 60
@@ -176,6 +177,19 @@ def test_optimised_code(name, monkeypatch):
     again = run(single, 25)
     assert_same({key: again[key] for key in RECORD}, {key: ours[key] for key in RECORD})
     assert_near(gradients_of(single, loss_of(again)), found, 1e-4)
+
+
+# -- what random networks brought to light ----------------------------------------------------------------
+
+
+def test_given_events_that_set_a_variable_to_a_constant():
+    source = brian2.SpikeGeneratorGroup(2, [0, 1, 0], [0.5, 1, 2] * ms, name="source")
+    cells = brian2.NeuronGroup(3, "dv/dt = (x - v)/(3*ms) : 1\nx : 1", method="euler", name="cells")
+    cells.v, cells.x = "rand()", "rand()"
+    there = brian2.Synapses(source, cells, on_pre="x_post = 0.4", name="there")
+    there.connect(i=[0, 1], j=[0, 2])
+    model = trained(brian2.Network(source, cells, there), ("cells", "v"), ("cells", "x"), namespace={})
+    assert_gradients_agree(model, None, ["cells.v", "cells.x"], 30)
 
 
 # -- memory -----------------------------------------------------------------------------------------------

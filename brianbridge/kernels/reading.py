@@ -79,13 +79,9 @@ class Reader:
 
     def write(self, array, how, value, cleared=None):
         """Note that a line writes; its value is carried into another loop if it has to be."""
-        many = how[0] == "many"
-        others = self.writes.get(array, set()) - {how}
-        if (
-            others
-            or self.reads.get(array, set()) - (set() if many else {how})
-            or (cleared and self.writes.get(array))
-        ):
+        reads, writes = self.reads.get(array, set()), self.writes.get(array, set())
+        clash = reads if how[0] == "many" else reads - {how}
+        if clash or writes - {how} or (cleared and writes):
             before = self.body
             self.split(before.shared)
             value = self.carried(before, value)

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <omp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __SSE__
@@ -96,7 +97,11 @@ typedef struct {
 
 static void *room(void *memory, int64_t bytes) {
   void *larger = realloc(memory, bytes ? bytes : 1);
-  if (!larger) abort();
+  if (!larger) {
+    fprintf(stderr, "brianbridge: there is not enough memory for this simulation (%lld more bytes were asked for). Take "
+                    "fewer trials at once, or Surrogate(segment=...) with a smaller number of steps.\n", (long long)bytes);
+    abort();
+  }
   return larger;
 }
 
