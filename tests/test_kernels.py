@@ -15,7 +15,7 @@ from brianbridge.kernels import compiler
 from brianbridge.surrogate.module import Surrogate
 from tests.agreement.backends import assert_gradients_agree
 from tests.agreement.differentiation import trained
-from tests.typical_networks import TYPICAL
+from tests.typical_networks import NAMES, TYPICAL
 
 STEPS = 60
 RECORD = ["cells.v", "cells"]
@@ -26,6 +26,10 @@ def threads():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+def slowly(name):
+    return pytest.param(name, marks=pytest.mark.slow)
 
 
 @cache
@@ -78,7 +82,7 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["double", "single"])
-@pytest.mark.parametrize("name", TYPICAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_threads_change_nothing(name, dtype):
     surrogate, forward, gradients = surrogate_of(name, dtype=dtype), {}, {}
     for threads in (1, 2, 3):
@@ -98,7 +102,7 @@ def test_threads_change_nothing(name, dtype):
 # -- segments, and simulations in pieces ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", TYPICAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_segments_give_the_same_gradients(name):
     expected = gradients_of(surrogate_of(name), loss_of(run(surrogate_of(name))))
     for segment in (None, 1, 7, STEPS - 1, 2 * STEPS):
@@ -107,7 +111,7 @@ def test_segments_give_the_same_gradients(name):
 
 
 @pytest.mark.parametrize("segment", [None, 7])
-@pytest.mark.parametrize("name", TYPICAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_two_pieces_are_one(name, segment):
     """Gradients pass through the state in between, and through events that are under way."""
     surrogate = surrogate_of(name, segment)
@@ -129,7 +133,7 @@ def test_a_piece_after_a_detached_one():
 
 
 @pytest.mark.parametrize("segment", [None, 7])
-@pytest.mark.parametrize("name", TYPICAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_backward_twice(name, segment):
     surrogate = surrogate_of(name, segment)
     records = run(surrogate)
@@ -153,7 +157,7 @@ def test_two_simulations_before_their_backward_passes():
 # -- precision and optimisation -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", TYPICAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_single_precision(name):
     double, single = (surrogate_of(name, dtype=dtype) for dtype in (torch.float64, torch.float32))
     noise = run(double, 25).noise
@@ -162,7 +166,7 @@ def test_single_precision(name):
     assert_near(gradients_of(single, loss_of(ours)), gradients_of(double, loss_of(theirs)), 1e-3)
 
 
-@pytest.mark.parametrize("name", ["LIF with delays", "AdEx", "STDP", "short-term plasticity", "dense"])
+@pytest.mark.parametrize("name", [n if n in ("STDP", "dense") else slowly(n) for n in TYPICAL])
 def test_optimised_code(name, monkeypatch):
     monkeypatch.setattr(compiler, "OPTIMISATION", "-O3")
     model, gradient = typical(name)
@@ -194,8 +198,8 @@ def test_given_events_that_set_a_variable_to_a_constant():
 
 # -- memory -----------------------------------------------------------------------------------------------
 
-MANY_STEPS = 600  # about 4 MB to be kept for the backward pass
-MOST_GROWTH = 25e6  # bytes; 25 simulations that were kept would be 100 MB
+MANY_STEPS = 400  # about 2 MB to be kept for the backward pass
+MOST_GROWTH = 20e6  # bytes; 20 simulations that were kept would be 46 MB
 
 
 def memory():
@@ -205,10 +209,10 @@ def memory():
 
 
 def grows_by(action):
-    for _ in range(5):
+    for _ in range(3):
         action()
     before = memory()
-    for _ in range(25):
+    for _ in range(20):
         action()
     return memory() - before
 

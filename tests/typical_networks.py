@@ -1,6 +1,7 @@
 """Networks of the kinds that are trained, of odd sizes: loops over neurons end within a vector."""
 
 import numpy as np
+import pytest
 from brian2 import *
 
 from brianbridge.surrogate.spike_gradients import FastSigmoid
@@ -146,6 +147,10 @@ TYPICAL = {
     "dense": dense,
     "sparse": sparse,
 }
+
+#: Their names as parameters of a test: a few of them quickly, all of them in the slow run.
+FEW = ["STDP", "clock-driven synapses", "dense"]
+NAMES = [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in TYPICAL]
 
 
 def _driven(n):

@@ -8,19 +8,25 @@ STATES = 1e-7  # of a variable's range, over whole runs: rounding differs, and n
 GRADIENTS = 1e-9  # of the largest of a parameter
 
 
-def assert_compiled_agrees(model, record, **options):
-    """Simulate with both back ends in float64: the same events, and states that differ by rounding only.
+def assert_compiled_agrees(model, expected, record, duration):
+    """Simulate with the compiled back end: the same events, and states that differ by rounding only.
+
+    Parameters
+    ----------
+    model : Model
+    expected : Records
+        Of the eager back end, in float64.
+    record : list of str
+    duration : Quantity
 
     Returns
     -------
     str
         Which back end took the steps: ``'eager'`` where a network cannot be compiled.
     """
-    eager = Surrogate(model, dtype=torch.float64, backend="eager")
     compiled = Surrogate(model, dtype=torch.float64)
     with torch.no_grad():
-        expected = eager(record=record, **options)
-        found = compiled(record=record, **options | {"noise": expected.noise, "batch": None})
+        found = compiled(duration=duration, record=record, noise=expected.noise)
     for name in record:
         assert_close(found[name], expected[name], name)
     return compiled.backend

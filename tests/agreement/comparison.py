@@ -56,7 +56,7 @@ def compare(network, steps, seed=1, namespace=None):
     duration = steps * surrogate.dt
     records = surrogate(duration=duration, record=names + events, seed=seed)
     groups = {obj.name: obj for obj in network.objects if obj.name in {g.name for g in model.groups}}
-    assert_compiled_agrees(model, names + events, duration=duration, seed=seed)
+    assert_compiled_agrees(model, records, names + events, duration)
     freeze_noise(network, records.noise)
     states = {name: state_monitor(groups, *name.split(".")) for name in names}
     spikes = {event: spike_monitor(groups, *event.split(".")) for event in events}

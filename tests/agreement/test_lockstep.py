@@ -15,11 +15,12 @@ from tests.agreement.test_brian2_features import run as reach_run
 from tests.agreement.test_continuing import network as every_kind_of_input
 from tests.agreement.test_working_memory import working_memory
 from tests.networks import small_network
-from tests.typical_networks import TYPICAL
+from tests.typical_networks import NAMES, TYPICAL
 
 STATES = 1e-12  # of the largest element of a variable
 EVERY = 10  # steps
-OF_BRIAN2 = ["COBAHHFixedConnectivity", "CUBAFixedConnectivity", "HHNeuronsOnly", "STDP"]
+OF_BRIAN2 = ["COBAHHFixedConnectivity", "HHNeuronsOnly"]
+OF_BRIAN2 += [pytest.param(name, marks=pytest.mark.slow) for name in ("CUBAFixedConnectivity", "STDP")]
 
 
 def assert_lockstep(model, comparisons):
@@ -60,7 +61,7 @@ def assert_close(found, expected, name):
     assert far <= STATES, f"{name} differs by {far:.3g} of its largest element"
 
 
-@pytest.mark.parametrize("name", TYPICAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_typical_networks(name):
     model, _ = TYPICAL[name]()
     assert assert_lockstep(model, 40) > 3

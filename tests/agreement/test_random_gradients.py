@@ -53,7 +53,7 @@ def is_differentiable(key, program):
     return not (whole or key.endswith(("lastspike", "lastupdate")))
 
 
-@settings(**RANDOM, max_examples=12, derandomize=True)
+@settings(**RANDOM, max_examples=7, derandomize=True)
 @given(models() | networks(), st.sampled_from(GRADIENTS))
 def test_random_gradients(script, gradient):
     check_gradients(script, gradient)
