@@ -13,6 +13,7 @@ from brian2 import ms
 
 from brianbridge.kernels import compiler
 from brianbridge.surrogate.module import Surrogate
+from brianbridge.surrogate.spike_gradients import Box
 from tests.agreement.backends import assert_gradients_agree
 from tests.agreement.differentiation import trained
 from tests.typical_networks import NAMES, TYPICAL
@@ -238,3 +239,21 @@ def test_simulations_without_a_backward_pass_give_their_memory_back():
 def test_many_graphs_at_once_give_their_memory_back():
     surrogate = surrogate_of("AdEx", None)
     assert grows_by(lambda: [run(surrogate, MANY_STEPS // 5) for _ in range(10)]) < MOST_GROWTH
+
+
+def test_a_threshold_of_two_comparisons():
+    """A gradient reaches a neuron that is near one of the two."""
+    cells = brian2.NeuronGroup(
+        30,
+        "dv/dt = (i/10 + I - v)/(5*ms) : 1\nI : 1",
+        threshold="v > 1 and v < 2.5",
+        reset="v = 0",
+        method="euler",
+        name="cells",
+    )
+    cells.v = "i/10"
+    synapses = brian2.Synapses(cells, cells, "w : 1", on_pre="I_post += w", name="synapses")
+    synapses.connect()
+    synapses.w = "0.01*(1 + i % 3)"
+    model = trained(brian2.Network(cells, synapses), ("synapses", "w"))
+    assert_gradients_agree(model, Box(width=0.4), ["cells.v"], 40)

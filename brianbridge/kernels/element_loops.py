@@ -98,9 +98,10 @@ class ElementLoops(Writing):
             ]
             if any("fast_sigmoid" in v.gradient for v in slopes):
                 return []
-            number = self.event_number(effect.array)
+            tests = []
             for value in slopes:
                 left, right = (f"({C_TYPES[value.index]}){a.name}" for a in value.arguments)
-                slope = value.gradient.format(x=f"({left} - {right})")
-                lines.append(f"u_{number}[i] = {slope} != 0;")
+                tests.append(f"({value.gradient.format(x=f'({left} - {right})')} != 0)")
+            if tests:
+                lines.append(f"u_{self.event_number(effect.array)}[i] = {' | '.join(tests)};")
         return lines

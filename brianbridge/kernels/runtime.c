@@ -262,21 +262,39 @@ static inline __attribute__((always_inline)) void dot_rows(
   UNROLL for (int r = 0; r < R; ++r)
     UNROLL for (int m = 0; m < M; ++m) out[m][row + r] += total(sums[r][m]);
 }
+/* One row and one trial: four sums, since each addition waits for the one before it. */
+static inline real dot(const real *weights, const real *v, int64_t columns) {
+  chunk sums[4] = {{0}, {0}, {0}, {0}};
+  int64_t column = 0;
+  for (; column + 4*CHUNK <= columns; column += 4*CHUNK)
+    UNROLL for (int j = 0; j < 4; ++j)
+      sums[j] += *(const chunk *)(weights + column + j*CHUNK) * *(const chunk *)(v + column + j*CHUNK);
+  for (; column < columns; column += CHUNK) sums[0] += *(const chunk *)(weights + column) * *(const chunk *)(v + column);
+  return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
 #define DOT_ROWS(M) \
   case M: \
     if (R == ROWS) dot_rows(grid, columns, vectors, out, row, ROWS, M); \
     else dot_rows(grid, columns, vectors, out, row, 1, M); \
     break;
-/* Only rows that `wanted`, if given, marks for some trial. */
+/* Only rows that `wanted`, if given, marks for a trial: one by one where these are few. */
 static void multiply_rows(const real *grid, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
                           real *const *out, const uint8_t *const *wanted) {
   for (int64_t row = 0, R; row < rows; row += R) {
     R = row + ROWS <= rows ? ROWS : 1;
-    int any = !wanted;
-    for (int64_t m = 0; m < count && !any; ++m)
-      for (int64_t r = 0; r < R; ++r) any |= wanted[m][row + r];
-    if (!any) continue;
-    switch (count) { DOT_ROWS(1) DOT_ROWS(2) DOT_ROWS(3) DOT_ROWS(4) DOT_ROWS(5) DOT_ROWS(6) }
+    int64_t marks = R*count;
+    if (wanted) {
+      marks = 0;
+      for (int64_t m = 0; m < count; ++m)
+        for (int64_t r = 0; r < R; ++r) marks += wanted[m][row + r];
+    }
+    if (3*marks < 2*R*count) {
+      for (int64_t r = 0; marks && r < R; ++r)
+        for (int64_t m = 0; m < count; ++m)
+          if (wanted[m][row + r]) out[m][row + r] += dot(grid + (row + r)*columns, vectors[m], columns);
+    } else {
+      switch (count) { DOT_ROWS(1) DOT_ROWS(2) DOT_ROWS(3) DOT_ROWS(4) DOT_ROWS(5) DOT_ROWS(6) }
+    }
   }
 }
 
