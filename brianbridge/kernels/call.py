@@ -10,74 +10,28 @@ __all__ = ["TORCH_TYPES", "Call"]
 
 TORCH_TYPES = {"bool": torch.bool, "int": torch.int32, "long": torch.int64, "wide": torch.float64}
 ALIGNMENT = 64
+#: Members of `Problem` that are numbers; all others are addresses.
+NUMBERS = "batch first steps threads lanes segment taping arrays block gradients events".split()
 
 
 class Problem(ctypes.Structure):
     """``Problem`` of runtime.c."""
 
     _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in ("batch", "first", "steps", "threads", "lanes", "segment", "taping")
-        ),
-        *((name, ctypes.c_void_p) for name in ("literals", "sizes", "offsets", "bytes", "carried")),
-        *((name, ctypes.c_int64) for name in ("arrays", "block")),
-        *(
-            (name, ctypes.c_void_p)
-            for name in (
-                "state_in",
-                "state_out",
-                "grad_state_out",
-                "grad_state_in",
-                "constants",
-                "indices",
-                "gradient_offsets",
-            )
-        ),
-        ("gradients", ctypes.c_int64),
-        *(
-            (name, ctypes.c_void_p)
-            for name in (
-                "gradient",
-                "inputs",
-                "grad_inputs",
-                "input_rows",
-                "input_columns",
-                "input_trials",
-                "noise",
-                "grad_noise",
-                "noise_first",
-                "noise_columns",
-                "noise_trials",
-                "outputs",
-                "grad_outputs",
-                "output_first",
-                "output_columns",
-                "output_given",
-            )
-        ),
-        ("events", ctypes.c_int64),
-        *(
-            (name, ctypes.c_void_p)
-            for name in (
-                "event_size",
-                "event_array",
-                "event_history",
-                "history_in",
-                "history_out",
-                "grad_history_out",
-                "grad_history_in",
-                "synapses",
-                "rows",
-                "delays",
-                "delay_count",
-                "grids",
-                "grid_offsets",
-                "grid_indices",
-                "reciprocals",
-                "starts",
-            )
-        ),
+        (name, ctypes.c_int64 if name in NUMBERS else ctypes.c_void_p)
+        for name in """
+            batch first steps threads lanes segment taping
+            literals sizes offsets bytes carried arrays block
+            state_in state_out grad_state_out grad_state_in
+            constants indices gradient_offsets gradients gradient
+            inputs grad_inputs input_rows input_columns input_trials
+            noise grad_noise noise_first noise_columns noise_trials
+            outputs grad_outputs output_first output_columns output_given
+            events event_size event_array event_history
+            history_in history_out grad_history_out grad_history_in
+            synapses rows delays delay_count
+            grids grid_offsets grid_indices reciprocals starts
+        """.split()
     ]
 
 
