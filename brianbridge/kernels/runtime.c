@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #ifdef __SSE__
-#include <xmmintrin.h>
+#include <immintrin.h>
 #endif
 
 /* With -DPROFILE the time that every part of the step takes is added up (for one thread). */
@@ -72,10 +72,14 @@ typedef struct {
   int64_t *kept_counts;
 } Trial;
 
+typedef struct Filter Filter; /* of filters.c, with functions of the same file */
+typedef struct Filtering Filtering;
+
 typedef struct {
   const Problem *p;
   Trial *trials;
   int64_t batch, events;
+  Filter *filters;
 } Simulation;
 
 typedef struct {
@@ -90,6 +94,7 @@ typedef struct {
   int64_t length; /* of a buffer */
   real *products[PRODUCTS]; /* pairs of vectors whose outer products are still to be added */
   int64_t product_count[PRODUCTS];
+  Filtering *filtering;
   char *tape;
   int64_t tape_used, tape_room;
   unsigned rounding; /* of the thread, as it was */
@@ -376,13 +381,21 @@ static void keep_product(Work *lanes, int64_t number, int64_t rows, int64_t colu
   if (depth + 1 == DEPTH) add_products(lanes, number, rows, columns, gradient);
 }
 
+static Filter *new_filters(const Problem *p);
+static void free_filters(Filter *filters);
+static void start_filtering(Work *w, int64_t backward);
+static void end_filtering(Work *w);
+static void start_window(Work *w);
+static void begin_filters(Work *w, const Problem *p, const Filter *f, Filtering *g);
+static void end_filters(Work *w, const Problem *p, const Filter *f, Filtering *g);
+static void finish_filters(Work *w, const Problem *p, const Filter *f, Filtering *g);
 static void finish_backward(Work *lanes);
 static void step_forward(Work *lanes, int64_t count, int64_t k);
 static void step_backward(Work *lanes, int64_t count, int64_t k);
 
 static int64_t segments(const Problem *p) { return (p->steps + p->segment - 1) / p->segment; }
 
-static void start_work(Work *w, Simulation *s, int64_t thread) {
+static void start_work(Work *w, Simulation *s, int64_t thread, int64_t backward) {
   const Problem *p = s->p;
   memset(w, 0, sizeof *w);
 #ifdef __SSE__
@@ -403,6 +416,7 @@ static void start_work(Work *w, Simulation *s, int64_t thread) {
     if (p->event_size[e] > largest) largest = p->event_size[e];
   }
   w->all = memset(malloc(largest + 64), 1, largest + 64);
+  start_filtering(w, backward);
 }
 static void end_work(Work *w) {
 #ifdef __SSE__
@@ -412,6 +426,7 @@ static void end_work(Work *w) {
   for (int64_t j = 0; j < PRODUCTS; ++j) free(w->products[j]);
   free(w->state), free(w->adjoint), free(w->buffer), free(w->zeros), free(w->all), free(w->ring);
   free(w->spiked);
+  end_filtering(w);
 }
 
 static void keep(Work *w, int64_t place) {
@@ -423,6 +438,7 @@ static void recall(Work *w, int64_t place) {
   const Problem *p = w->p;
   memcpy(w->state, w->trial->kept + place * p->block, p->block);
   for (int64_t e = 0; e < p->events; ++e) w->trial->spikes[e].count = w->trial->kept_counts[place * p->events + e];
+  start_window(w);
 }
 
 static void copy_states(Work *w, void *const *from, char *to) {
@@ -490,6 +506,7 @@ static void begin_forward(Work *w, int64_t b) {
   w->taping = p->taping && p->segment >= p->steps;
   w->tape = t->tape, w->tape_used = 0, w->tape_room = t->tape_room;
   start_marks(w);
+  start_window(w);
 }
 
 static void end_forward(Work *w) {
@@ -524,11 +541,14 @@ static Simulation *start_simulation(const Problem *p) {
     s->trials = calloc(p->batch, sizeof(Trial));
   }
   s->p = p;
+  free_filters(s->filters);
+  s->filters = new_filters(p);
   return s;
 }
 
 static void free_simulation(Simulation *s) {
   for (int64_t b = 0; b < s->batch; ++b) free_trial(s->events, &s->trials[b]);
+  free_filters(s->filters);
   free(s->trials), free(s);
 }
 
@@ -544,7 +564,7 @@ Simulation *run_forward(const Problem *p) {
 #pragma omp parallel num_threads(p->threads)
   {
     Work *lanes = calloc(p->lanes, sizeof(Work));
-    for (int64_t m = 0; m < p->lanes; ++m) start_work(lanes + m, s, omp_get_thread_num());
+    for (int64_t m = 0; m < p->lanes; ++m) start_work(lanes + m, s, omp_get_thread_num(), 0);
 #pragma omp for schedule(static)
     for (int64_t b = 0; b < p->batch; b += p->lanes)
       take_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
@@ -558,6 +578,7 @@ static void begin_backward(Work *w) {
   const Problem *p = w->p;
   memset(w->adjoint, 0, p->block);
   copy_states(w, p->grad_state_out, w->adjoint);
+  begin_filters(w, p, w->simulation->filters, w->filtering);
   for (int64_t e = 0; e < p->events; ++e) {
     int64_t n = p->event_size[e], length = p->event_history[e] + 1, count = w->trial->spikes[e].count;
     memset(w->ring[e], 0, ring_slots(p, e) * n * sizeof(real));
@@ -569,6 +590,7 @@ static void begin_backward(Work *w) {
 
 static void end_backward(Work *w) {
   const Problem *p = w->p;
+  end_filters(w, p, w->simulation->filters, w->filtering);
   for (int64_t a = 0; a < p->arrays; ++a)
     if (p->carried[a] >= 0 && p->grad_state_in[p->carried[a]])
       memcpy((char *)p->grad_state_in[p->carried[a]] + w->b * p->bytes[a], w->adjoint + p->offsets[a], p->bytes[a]);
@@ -619,7 +641,7 @@ void run_backward(Simulation *s, const Problem *p) {
     Work *lanes = calloc(p->lanes, sizeof(Work));
     for (int64_t m = 0; m < p->lanes; ++m) {
       Work *w = lanes + m;
-      start_work(w, s, omp_get_thread_num());
+      start_work(w, s, omp_get_thread_num(), 1);
       w->adjoint = calloc(1, p->block + 64);
       for (int64_t e = 0; e < p->events; ++e)
         w->ring[e] = calloc(ring_slots(p, e), p->event_size[e] * sizeof(real) + 1);
@@ -628,6 +650,7 @@ void run_backward(Simulation *s, const Problem *p) {
     for (int64_t b = 0; b < p->batch; b += p->lanes)
       untake_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
     finish_backward(lanes);
+    for (Work *w = lanes; w < lanes + p->lanes; ++w) finish_filters(w, p, s->filters, w->filtering);
     for (int64_t m = p->lanes - 1; m >= 0; --m) free(lanes[m].tape), end_work(lanes + m);
     free(lanes);
   }

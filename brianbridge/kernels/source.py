@@ -5,6 +5,8 @@ from importlib import resources
 
 from brianbridge.kernels.element_loops import ElementLoops
 from brianbridge.kernels.event_loops import EventLoops
+from brianbridge.kernels.filter_loops import FilterLoops
+from brianbridge.kernels.filters import filters_of
 from brianbridge.kernels.loops import dependencies, reverse_of
 from brianbridge.kernels.matrix_loops import MatrixLoops
 from brianbridge.kernels.orders import arranged, orders_of
@@ -12,6 +14,7 @@ from brianbridge.kernels.reading import Reader
 
 __all__ = ["LANES", "Source", "write_source"]
 
+_FILES = resources.files("brianbridge.kernels")
 LANES = 6  # trials that a thread takes together where they share rows of a grid
 
 
@@ -30,6 +33,8 @@ class Source:
         Pairs of arrays: a gradient passes from the first to the second.
     arranged : dict of (str, str or int) to Order
         What the kernel wants in another order, see `orders.arranged`.
+    filters : int
+        Linear filters among the synapses' states.
     """
 
     text: str
@@ -37,6 +42,7 @@ class Source:
     taped: tuple
     passes: frozenset
     arranged: dict
+    filters: int
 
     def reached(self, symbols):
         """All that a gradient reaches from some outputs."""
@@ -69,16 +75,21 @@ def write_source(tables, routes):
     read = _until_settled(tables)
     tables.orders = orders_of(read, tables)
     reverses = _reverses(parts, read)
-    writer = _Parts(tables, routes, reverses, _taped(read, reverses))
+    filters = filters_of(read, tables)
+    filtered = {id(body): made for made in filters for body in made.bodies}
+    writer = _Parts(tables, routes, reverses, _taped(read, reverses, filtered), filtered)
     functions = [writer.part(number, part, read[number]) for number, part in enumerate(parts)]
     text = "\n".join(
         [
             f"typedef {'float' if tables.is_single else 'double'} real;",
+            f"#define SINGLE {int(tables.is_single)}",
             "#include <tgmath.h>",
             f"#define LANES {LANES} /* at most TRIALS */",
             f"#define PRODUCTS {len(writer.products) + 1}",
-            resources.files("brianbridge.kernels").joinpath("runtime.c").read_text(),
+            f"#define FILTERS {len(filters) + 1}",
+            *(_FILES.joinpath(name).read_text() for name in ("runtime.c", "filters.c")),
             *functions,
+            writer.filter_functions(),
             f"int64_t forward_ticks[{len(parts)}], backward_ticks[{len(parts)}];",
             writer.steps("forward", parts),
             writer.steps("backward", parts),
@@ -86,7 +97,7 @@ def write_source(tables, routes):
             writer.buffer(),
         ]
     )
-    return Source(text, tables, tuple(writer.pushed), _passes(tables, read), arranged(read, tables))
+    return Source(text, tables, tuple(writer.pushed), _passes(tables, read), arranged(read, tables), len(filters))
 
 
 def _until_settled(tables):
@@ -115,10 +126,10 @@ def _reverses(parts, read):
     return reverses
 
 
-def _taped(read, reverses):
+def _taped(read, reverses, filters):
     """Arrays that change, and whose values some adjoint uses."""
     taped = set()
-    for body in (body for bodies in read for body in bodies):
+    for body in (body for bodies in read for body in bodies if id(body) not in filters):
         for reverse in filter(None, reverses[id(body)]):
             values = (v for v in reverse.values if v.op in ("own", "at", "shared"))
             taped |= {v.symbol for v in values if v.symbol[0] in "sm"}
@@ -137,7 +148,7 @@ def _passes(tables, read):
     return frozenset(pairs)
 
 
-class _Parts(ElementLoops, EventLoops, MatrixLoops):
+class _Parts(ElementLoops, EventLoops, MatrixLoops, FilterLoops):
     """Writes the functions that take a part of the step, and take it back."""
 
     def part(self, number, part, bodies):
@@ -145,7 +156,9 @@ class _Parts(ElementLoops, EventLoops, MatrixLoops):
         forward, backward = [], []
         for body in bodies:
             grid = self.grid_of(part, body)
-            if grid is not None:
+            if id(body) in self.filters:
+                there, back = self.filter_blocks(part, body)
+            elif grid is not None:
                 write = self.grid_events if part.block.kind == "pathway" else self.grid_sums
                 there, back = write(number, part, body, grid)
             else:

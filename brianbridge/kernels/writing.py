@@ -24,6 +24,8 @@ class Writing:
         By the identity of the body.
     taped : set of str
         Arrays whose values the backward pass needs.
+    filters : dict of int to Filter
+        By the identity of each of their bodies.
 
     Attributes
     ----------
@@ -35,9 +37,9 @@ class Writing:
         Buffers of one loop at most.
     """
 
-    def __init__(self, tables, routes, reverses, taped):
+    def __init__(self, tables, routes, reverses, taped, filters):
         self.tables, self.routes = tables, routes
-        self.reverses, self.taped = reverses, taped
+        self.reverses, self.taped, self.filters = reverses, taped, filters
         self.pushed, self.products, self.buffers = [], [], 1
 
     # -- loops ----------------------------------------------------------------------------------------

@@ -56,7 +56,8 @@ class Surrogate(nn.Module):
         Replace every spike by the primitive of its spike gradient and interpolate at resets: the forward pass
         whose derivative the spike gradient is. For checks against finite differences.
     reset_gradient : bool
-        Whether the gradient flows through the decision to reset.
+        Whether the gradient flows through the decision to reset what the threshold reads (the membrane
+        potential). What a reset changes besides, like a trace of the spikes, always has its gradient.
     segment : int, 'auto' or None
         Steps between two checkpoints: the backward pass recomputes each segment instead of keeping it. None
         keeps everything.

@@ -126,7 +126,8 @@ class Operations:
         Replace every step by the primitive of its spike gradient and interpolate at resets, so that the
         forward pass is differentiable in the ordinary sense.
     reset_gradient : bool
-        Whether the gradient flows through the decision to reset.
+        Whether the gradient flows through the decision to reset what the threshold reads (the membrane
+        potential). What a reset changes besides, like a trace of the spikes, always has its gradient.
     """
 
     def __init__(self, dtype, exact=False, smooth=False, reset_gradient=True):

@@ -8,6 +8,8 @@ import keyword
 import re
 from dataclasses import dataclass, replace
 
+from brian2.utils.stringtools import get_identifiers
+
 from brianbridge.generation.program import Block
 from brianbridge.surrogate.expressions import Expressions
 
@@ -197,7 +199,13 @@ class _Renderer:
                 expressions.define(line)
                 continue
             old, value = expressions.assignment(line)
-            self.step.append(expressions.write(line, f"ops.reset({mask}, {value}, {old})"))
+            operation = "reset" if line.variable in self._deciding(block.event) else "select"
+            self.step.append(expressions.write(line, f"ops.{operation}({mask}, {value}, {old})"))
+
+    def _deciding(self, event):
+        """Variables that an event's condition reads: the reset of these can be kept from the gradient."""
+        thresholds = (b for b in self.program.blocks if b.kind == "threshold" and b.event == event)
+        return {name for b in thresholds for line in b.lines for name in get_identifiers(line.expression)}
 
     def _pathway(self, block, expressions):
         mask = self.new_name(f"arrived_{expressions.number}")

@@ -240,6 +240,32 @@ def test_unrolled_formula_with_box_gradient(reset_gradient):
     np.testing.assert_allclose(ours, total, rtol=1e-9)
 
 
+@pytest.mark.parametrize("backend", ["compiled", "eager"])
+def test_a_trace_of_the_spikes_keeps_its_gradient_without_that_of_the_reset(backend):
+    """``v = 0`` is decided by v, ``r += 1`` is the spike itself: r sums the spikes of a single neuron."""
+    cells = NeuronGroup(
+        1,
+        "dv/dt = (I - v)/(10*ms) : 1\nr : 1\nI : 1 (constant)",
+        threshold="v > 1",
+        reset="v = 0; r += 1",
+        method="euler",
+        name="cells",
+    )
+    cells.I = 1.5
+    model = trained(Network(cells), ("cells", "I"))
+    surrogate = Surrogate(model, Box(width=1), dtype=torch.float64, reset_gradient=False, backend=backend)
+    records = surrogate(duration=30 * ms, record=["cells.r", "cells"])
+    records["cells.r"][-1].sum().backward()
+    dt, tau, v, dv, total = 0.5, 10, 0.0, 0.0, 0.0
+    for _ in range(60):
+        v, dv = v + dt / tau * (1.5 - v), dv + dt / tau * (1 - dv)
+        total += dv * (abs(v - 1) <= 0.5)
+        if v > 1:
+            v, dv = 0.0, 0.0
+    assert records["cells"].sum() >= 2
+    np.testing.assert_allclose(surrogate.parameter[0].raw.grad.numpy(), total, rtol=1e-9)
+
+
 def test_a_comparison_of_something_else_has_no_gradient():
     """In ``v > theta and x < 1`` only v is in the unit of the spike gradient."""
     cells = NeuronGroup(
