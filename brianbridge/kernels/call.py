@@ -114,18 +114,18 @@ class Call:
         """Constants laid out as grids, and where their gradients go."""
         problem, tables, names = self.problem, self.kernel.tables, self.kernel.rendered.constants
         grids, self.grid_offsets = [], []
-        for name, grid in tables.grid_constants:
+        for number, (name, grid) in enumerate(tables.grid_constants):
             value = values[names.index(name)].reshape(-1)
-            laid = torch.zeros(
-                grid.rows * grid.columns + ALIGNMENT, dtype=value.dtype
-            )  # read in whole chunks
+            room = grid.rows * grid.columns + ALIGNMENT  # read in whole chunks
+            laid = torch.zeros(room, dtype=value.dtype)
             if grid.in_order:
                 laid[: value.numel()] = value
             else:
                 laid[torch.from_numpy(grid.places)] = value
             grids.append(laid)
             self.grid_offsets.append(total)
-            total += -(-laid.numel() * laid.element_size() // ALIGNMENT) * ALIGNMENT
+            if number in tables.grid_gradients:
+                total += -(-laid.numel() * laid.element_size() // ALIGNMENT) * ALIGNMENT
         problem.grids = self.addresses(grids)
         problem.grid_offsets = self.numbers(self.grid_offsets)
         lines = [grid.along(axis, tables.index_values(name)) for name, grid, axis in tables.grid_indices]
@@ -235,10 +235,14 @@ class Call:
         dtype = torch.float64 if like.numel() == 1 else like.dtype
         total = _summed(each, self.offsets[number], like.numel(), dtype)
         name = self.kernel.rendered.constants[number]
-        for (laid, grid), offset in zip(self.kernel.tables.grid_constants, self.grid_offsets, strict=True):
+        tables = self.kernel.tables
+        for place in tables.grid_gradients:
+            laid, grid = tables.grid_constants[place]
             if laid == name:
                 places = torch.from_numpy(grid.places)
-                total = total + _summed(each, offset, grid.rows * grid.columns, dtype)[places]
+                total = (
+                    total + _summed(each, self.grid_offsets[place], grid.rows * grid.columns, dtype)[places]
+                )
         return total
 
 

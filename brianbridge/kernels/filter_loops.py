@@ -85,7 +85,7 @@ class FilterLoops(Writing):
         return [*lines, f"lay_filter(f, p->rows[{route}], p->synapses[{route}], i_{made.order.outer});"]
 
     def _coefficients(self, made):
-        """Name, place of the body, and the state at which its value is the coefficient; the event is there."""
+        """Name, body, and the state at which the value of the body is the coefficient."""
         return ("weight", made.total, "1"), ("factor", made.decay, "1"), ("jump", made.jump, "0")
 
     def _ended(self, made):

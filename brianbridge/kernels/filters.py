@@ -1,8 +1,9 @@
 """Synapses whose state is a linear filter of the events that reach them.
 
-Where a state only decays in proportion to itself, jumps by a constant at events and is summed linearly, nothing
-of its course has to be kept for the backward pass: two filters of the gradient, run backwards in time, give all
-derivatives where an event arrives. With s' = a s at every step, s += J at events, and I = sum of b s,
+Where a state only decays in proportion to itself, jumps by a constant at events and is summed linearly,
+nothing of its course has to be kept for the backward pass: two filters of the gradient, run backwards in
+time, give all derivatives where an event arrives. With s' = a s at every step, s += J at events, and I = sum
+of b s,
 
     lambda <- a lambda + b dI,    mu <- lambda + a mu,    nu <- a nu + dI    (one step back in time)
 
@@ -108,7 +109,7 @@ def _jump(value, state):
 
 
 def _degree(value, state):
-    """How a value depends on a state: ``'constant'``, ``'linear'`` (proportional), or None for anything else."""
+    """How a value depends on a state: ``'constant'``, ``'linear'`` (in proportion), or None."""
     if value.op == state or (value.op == "own" and value.symbol == state):
         return "linear"
     if value.op == "number":

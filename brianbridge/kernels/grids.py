@@ -46,6 +46,12 @@ class Grid:
         return table if np.array_equal(table[line], index) else None
 
     @property
+    def turned(self):
+        """The same with rows and columns exchanged."""
+        places = self.places % self.columns * self.rows + self.places // self.columns
+        return Grid(self.columns, self.rows, self.inner, self.outer, places, self.full)
+
+    @property
     def in_order(self):
         """Whether the grid is the synapses as they are."""
         return self.full and bool(np.array_equal(self.places, np.arange(len(self.places))))

@@ -7,6 +7,8 @@ from brianbridge.kernels.values import Body, Effect, Value
 
 __all__ = ["MatrixLoops"]
 
+NARROW = 16  # columns: less than a vector of single precision
+
 
 class MatrixLoops(RowLoops):
     """Writes sums and gradients of events as products of matrices with vectors."""
@@ -36,7 +38,7 @@ class MatrixLoops(RowLoops):
         self.buffers = max(self.buffers, 3)
         before = [f"if (w->taping) push(w, {a}, {self.bytes(a)});" for a in changed]
         before += [self.clear(cleared, "") for cleared in body.cleared] + sources.vector(0)
-        forward = [("", before), *self.multiply(grid, matrix, 0, 1, to_columns)]
+        forward = [("", before), *self.multiply(weights, grid if to_columns else grid.turned, 0, 1)]
         forward.append(("", self.added(grid, target, 1, to_columns)))
         return forward, self.matrix_gradients(body, grid, weights, matrix, sources, changed)
 
@@ -47,7 +49,7 @@ class MatrixLoops(RowLoops):
             copied = self.copied(grid, f"d_{target}", 1, to_columns)
             backward.append(("", [*sources.vector(0), *copied]))
             if sources.varied:
-                backward += self.multiply(grid, matrix, 1, 2, not to_columns)
+                backward += self.multiply(weights, grid.turned if to_columns else grid, 1, 2)
                 backward.append(("", sources.gradients(2)))
             if weights.varied:
                 rows, columns = (0, 1) if to_columns else (1, 0)
@@ -77,13 +79,13 @@ class MatrixLoops(RowLoops):
             f"for (int64_t {name} = 0; {name} < n; ++{name}) {array}[{name}] += sums[{name}];",
         ]
 
-    def multiply(self, grid, matrix, given, result, to_columns):
-        """Product of the matrix with a vector of every trial."""
-        function = "multiply_columns" if to_columns else "multiply_rows"
-        wanted = "" if to_columns else ", NULL"
-        size = grid.columns if to_columns else grid.rows
+    def multiply(self, weights, grid, given, result):
+        """Product of a vector of every trial, along the rows, with the matrix."""
+        narrow = grid.columns < NARROW
+        matrix = self.tables.grid_constant(weights.symbol, grid.turned if narrow else grid)
+        function = "multiply_narrow" if narrow else "multiply"
         return [
-            ("", [f"clear_vector(w, {result}, {self.whole(size)});"]),
+            ("", [f"clear_vector(w, {result}, {self.whole(grid.columns)});"]),
             (
                 "",
                 [
@@ -92,7 +94,7 @@ class MatrixLoops(RowLoops):
                     "for (int64_t j = 0; j < count; ++j)",
                     f"  vectors[j] = vector(lanes + j, {given}), out[j] = vector(lanes + j, {result});",
                     f"const int64_t rows = {self.whole(grid.rows)}, columns = {self.whole(grid.columns)};",
-                    f"{function}({matrix}, rows, columns, count, vectors, out{wanted});",
+                    f"{function}({matrix}, rows, columns, count, vectors, out);",
                     "}",
                 ],
             ),
@@ -124,19 +126,21 @@ class MatrixLoops(RowLoops):
             values = used_values(body, others)
             product = "*".join([f"d_{effect.array}[column]", *(cast(v, "real") for v in others)])
             inner = self.on_grid(grid, body, [*forward_lines(values), f"given[column] = {product};"])
-            name = self.tables.grid_constant(weights.symbol, grid)
+            self.buffers = max(self.buffers, 2)
+            matrix = self.tables.grid_constant(weights.symbol, grid)
+            turned = self.tables.grid_constant(weights.symbol, grid.turned)
             vector = ["real *restrict given = vector(w, 0);", *self.columns(grid, inner)]
             vector.append("pad(given, columns);")
             slot = f"ring_slot(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay})"
             call = [
                 "if (m == 0) {",
-                "const real *vectors[LANES]; real *out[LANES]; const uint8_t *wanted[LANES];",
+                "const real *vectors[LANES]; real *sums[LANES], *out[LANES]; const uint8_t *wanted[LANES];",
                 "for (int64_t j = 0; j < count; ++j) {",
-                f"  vectors[j] = vector(lanes + j, 0), out[j] = {slot};",
+                f"  vectors[j] = vector(lanes + j, 0), sums[j] = vector(lanes + j, 1), out[j] = {slot};",
                 f"  wanted[j] = marked(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay});",
                 "}",
                 f"const int64_t rows = {self.whole(grid.rows)}, columns = {self.whole(grid.columns)};",
-                f"multiply_rows({name}, rows, columns, count, vectors, out, wanted);",
+                f"multiply_wanted({matrix}, {turned}, rows, columns, count, vectors, sums, out, wanted);",
                 "}",
             ]
             blocks += [("", vector), ("", call)]

@@ -194,8 +194,13 @@ static void list_nonzero(Lists *l, const real *z, int64_t n) {
   start_list(l);
   int64_t used = list_room(l, n);
   int32_t *items = l->items;
-  for (int64_t i = 0; i < n; ++i)
-    if (z[i] > (real)0.5) items[used++] = (int32_t)i;
+  for (int64_t begin = 0; begin < n; begin += CHUNK) {
+    const int64_t end = begin + CHUNK < n ? begin + CHUNK : n;
+    int any = 0;
+    for (int64_t i = begin; i < end; ++i) any |= z[i] > (real)0.5;
+    for (int64_t i = begin; any && i < end; ++i)
+      if (z[i] > (real)0.5) items[used++] = (int32_t)i;
+  }
   l->ends[++l->count] = used;
 }
 /* Where the next step's marks go: the neurons that a spike gradient reaches. */
@@ -239,9 +244,6 @@ static int arrived(Work *w, int64_t e, int64_t route) {
   return 0;
 }
 
-/* Products of the rows of a grid with one vector of each trial: out[m][row] += sum over columns of
- * grid[row][column]*vectors[m][column]. Several rows and trials at once stay in registers; the vectors end in
- * zeros up to a whole number of chunks. */
 #define UNROLL _Pragma("GCC unroll 8") /* small loops whose values are to stay in registers */
 typedef real chunk __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
 static inline real total(chunk v) {
@@ -249,61 +251,9 @@ static inline real total(chunk v) {
   for (int64_t j = 0; j < CHUNK; ++j) sum += v[j];
   return sum;
 }
-#define ROWS 4
+/* Products of vectors, one of each trial, with a grid: out[m][column] += sum over rows of
+ * vectors[m][row]*grid[row][column]. Several columns and trials at once stay in registers; out has whole chunks. */
 #define TRIALS 6
-static inline __attribute__((always_inline)) void dot_rows(
-    const real *grid, int64_t columns, const real *const *vectors, real *const *out, int64_t row, const int R, const int M) {
-  chunk sums[ROWS][TRIALS];
-  UNROLL for (int r = 0; r < R; ++r)
-    UNROLL for (int m = 0; m < M; ++m) sums[r][m] = (chunk){0};
-  for (int64_t column = 0; column < columns; column += CHUNK) {
-    chunk weights[ROWS];
-    UNROLL for (int r = 0; r < R; ++r) weights[r] = *(const chunk *)(grid + (row + r)*columns + column);
-    UNROLL for (int m = 0; m < M; ++m) {
-      chunk v = *(const chunk *)(vectors[m] + column);
-      UNROLL for (int r = 0; r < R; ++r) sums[r][m] += weights[r]*v;
-    }
-  }
-  UNROLL for (int r = 0; r < R; ++r)
-    UNROLL for (int m = 0; m < M; ++m) out[m][row + r] += total(sums[r][m]);
-}
-/* One row and one trial: four sums, since each addition waits for the one before it. */
-static inline real dot(const real *weights, const real *v, int64_t columns) {
-  chunk sums[4] = {{0}, {0}, {0}, {0}};
-  int64_t column = 0;
-  for (; column + 4*CHUNK <= columns; column += 4*CHUNK)
-    UNROLL for (int j = 0; j < 4; ++j)
-      sums[j] += *(const chunk *)(weights + column + j*CHUNK) * *(const chunk *)(v + column + j*CHUNK);
-  for (; column < columns; column += CHUNK) sums[0] += *(const chunk *)(weights + column) * *(const chunk *)(v + column);
-  return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
-}
-#define DOT_ROWS(M) \
-  case M: \
-    if (R == ROWS) dot_rows(grid, columns, vectors, out, row, ROWS, M); \
-    else dot_rows(grid, columns, vectors, out, row, 1, M); \
-    break;
-/* Only rows that `wanted`, if given, marks for a trial: one by one where these are few. */
-static void multiply_rows(const real *grid, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
-                          real *const *out, const uint8_t *const *wanted) {
-  for (int64_t row = 0, R; row < rows; row += R) {
-    R = row + ROWS <= rows ? ROWS : 1;
-    int64_t marks = R*count;
-    if (wanted) {
-      marks = 0;
-      for (int64_t m = 0; m < count; ++m)
-        for (int64_t r = 0; r < R; ++r) marks += wanted[m][row + r];
-    }
-    if (3*marks < 2*R*count) {
-      for (int64_t r = 0; marks && r < R; ++r)
-        for (int64_t m = 0; m < count; ++m)
-          if (wanted[m][row + r]) out[m][row + r] += dot(grid + (row + r)*columns, vectors[m], columns);
-    } else {
-      switch (count) { DOT_ROWS(1) DOT_ROWS(2) DOT_ROWS(3) DOT_ROWS(4) DOT_ROWS(5) DOT_ROWS(6) }
-    }
-  }
-}
-
-/* The other product: out[m][column] += sum over rows of grid[row][column]*vectors[m][row]; out has whole chunks. */
 #define WIDTH 4
 static inline __attribute__((always_inline)) void add_rows(
     const real *grid, int64_t rows, int64_t columns, const real *const *vectors, real *const *out, int64_t column,
@@ -327,17 +277,52 @@ static inline __attribute__((always_inline)) void add_rows(
     if (W == WIDTH) add_rows(grid, rows, columns, vectors, out, column, WIDTH, M); \
     else add_rows(grid, rows, columns, vectors, out, column, 1, M); \
     break;
-static void multiply_columns(const real *grid, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
+static void multiply(const real *grid, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
                              real *const *out) {
   for (int64_t column = 0, W; column < columns; column += W*CHUNK) {
     W = column + WIDTH*CHUNK <= columns ? WIDTH : 1;
     switch (count) { ADD_ROWS(1) ADD_ROWS(2) ADD_ROWS(3) ADD_ROWS(4) ADD_ROWS(5) ADD_ROWS(6) }
   }
 }
+/* Product of two vectors up to whole chunks: four sums, since each addition waits for the one before it. */
+static inline real dot(const real *weights, const real *v, int64_t columns) {
+  chunk sums[4] = {{0}, {0}, {0}, {0}};
+  int64_t column = 0;
+  for (; column + 4*CHUNK <= columns; column += 4*CHUNK)
+    UNROLL for (int j = 0; j < 4; ++j)
+      sums[j] += *(const chunk *)(weights + column + j*CHUNK) * *(const chunk *)(v + column + j*CHUNK);
+  for (; column < columns; column += CHUNK) sums[0] += *(const chunk *)(weights + column) * *(const chunk *)(v + column);
+  return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+/* The same for few columns, with the grid whose rows these are. */
+static void multiply_narrow(const real *turned, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
+                            real *const *out) {
+  for (int64_t column = 0; column < columns; ++column)
+    for (int64_t m = 0; m < count; ++m) out[m][column] += dot(turned + column*rows, vectors[m], rows);
+}
+/* Products of the rows of a grid with vectors, for the rows that are `wanted`: one by one where these are few, since the
+ * product with the grid `turned`, columns and rows exchanged, makes all. */
+static void multiply_wanted(const real *grid, const real *turned, int64_t rows, int64_t columns, int64_t count,
+                            const real *const *vectors, real *const *sums, real *const *out, const uint8_t *const *wanted) {
+  int64_t marks = 0;
+  for (int64_t m = 0; m < count; ++m)
+    for (int64_t row = 0; row < rows; ++row) marks += wanted[m][row];
+  if (marks < rows) {
+    for (int64_t row = 0; marks && row < rows; ++row)
+      for (int64_t m = 0; m < count; ++m)
+        if (wanted[m][row]) out[m][row] += dot(grid + row*columns, vectors[m], columns);
+    return;
+  }
+  for (int64_t m = 0; m < count; ++m) memset(sums[m], 0, (rows + CHUNK)*sizeof(real));
+  multiply(turned, columns, rows, count, vectors, sums);
+  for (int64_t m = 0; m < count; ++m)
+    for (int64_t row = 0; row < rows; ++row) out[m][row] += sums[m][row];
+}
 
 /* Gradient of a matrix: outer products of pairs of vectors, of many steps and trials at once, so that the matrix
  * itself is not read and written for every one of them. */
 #define DEPTH 48
+#define ROWS 4
 static inline __attribute__((always_inline)) void add_block(
     const real *a, const real *b, int64_t rows, int64_t columns, int64_t depth, real *gradient, int64_t row, int64_t column,
     const int R) {

@@ -97,7 +97,8 @@ def write_source(tables, routes):
             writer.buffer(),
         ]
     )
-    return Source(text, tables, tuple(writer.pushed), _passes(tables, read), arranged(read, tables), len(filters))
+    passes = _passes(tables, read)
+    return Source(text, tables, tuple(writer.pushed), passes, arranged(read, tables), len(filters))
 
 
 def _until_settled(tables):

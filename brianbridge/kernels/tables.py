@@ -58,6 +58,7 @@ class Tables:
     rows: dict = field(default_factory=dict)  # name of C pointer to (source, number, C text of the row)
     temporaries: dict = field(default_factory=dict)  # C identifier to (type, part number, shared, value)
     grid_constants: list = field(default_factory=list)  # (name, Grid)
+    grid_gradients: set = field(default_factory=set)  # numbers of grids that have a gradient
     grid_indices: list = field(default_factory=list)  # (name, Grid, along the rows)
     reciprocals: list = field(default_factory=list)  # names of constants
     orders: dict = field(default_factory=dict)  # group to Order

@@ -138,6 +138,7 @@ class Writing:
             number = self.event_number(array)
             return [f"real *restrict {name} = ring_slot(w, {number}, w->trial->spikes[{number}].count - 1);"]
         if array[0] == "y":
+            tables.grid_gradients.add(int(array[2:]))
             return [f"real *restrict {name} = (real *)(w->gradient + p->grid_offsets[{array[2:]}]);"]
         if array[0] == "c":
             type = "double" if tables.is_shared(array[2:]) else "real"
