@@ -386,7 +386,10 @@ def test_arguments_are_written_for_readers():
         "response": "300 ms",
         "offset": 0.5,
         "noise": 1.0,
+        "noise_step": "1 ms",
         "bound": 0.8,
+        "rule": "first crossing",
+        "grace": "0 second",
     }
     assert INTEGRATION.arguments["delay"] == "0 second"
 
@@ -464,7 +467,7 @@ def test_trials_that_cannot_be_drawn_are_refused(changes, error, message):
 
 
 def test_registry_knows_names():
-    assert tasks.names() == ["context_integration"]
+    assert "context_integration" in tasks.names() and tasks.names() == sorted(tasks.TASKS)
     assert type(tasks.make("context_integration")) is tasks.ContextIntegration
     with pytest.raises(KeyError) as caught:
         tasks.make("context_integartion")

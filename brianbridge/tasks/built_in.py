@@ -191,4 +191,4 @@ class BuiltInTask:
             yield
         except (ValueError, TypeError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{self.name}: {error}") from None
+            raise kind(f"{self.name}: {str(error).removeprefix(f'{self.name}: ')}") from None

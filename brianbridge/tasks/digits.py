@@ -29,7 +29,7 @@ class Digits(BuiltInTask):
         Where the four IDX files of MNIST are.
     split : str
         'train' or 'test'.
-    duration : Quantity or str
+    stimulus : Quantity or str
         For how long an image is shown.
     max_rate : Quantity or str
         Rate of a pixel of full intensity, such as ``'200 Hz'``; '1/dt' is one spike in each step.
@@ -50,16 +50,16 @@ class Digits(BuiltInTask):
 
     folder: Text = "package/data"
     split: one_of("train", "test") = "train"
-    duration: Lasting = "20 ms"
+    stimulus: Lasting = "20 ms"
     max_rate: Rate = "1/dt"
     read: one_of("end", "maximum") = "end"
     checksums: Flag = True
 
     name = "digits"
-    order = ("duration",)
+    order = ("stimulus",)
     presets = {
         "lin2024": published(LIN2024, "MNIST", "0.2 ms"),
-        "lin2024_code": published(LIN2024, "MNIST, as in the code", "2 ms", duration="200 ms"),
+        "lin2024_code": published(LIN2024, "MNIST, as in the code", "2 ms", stimulus="200 ms"),
     }
     answer = "largest output"
 
@@ -84,10 +84,6 @@ class Digits(BuiltInTask):
     def conditions(self):
         """Table of the images."""
         return {"image": np.arange(len(self.images[0])), "target": self.images[1]}
-
-    def durations(self, conditions):
-        """One epoch."""
-        return {"stimulus": self.duration}
 
     def lay(self, course):
         """Spikes of the pixels."""

@@ -53,7 +53,7 @@ def plot_trials(trials):
             "\n".join(f"{name} = {value[trial]}" for name, value in shown.conditions.items()),
             fontsize=8,
             loc="left",
-            pad=18,
+            pad=36,
         )
         column[-1].set_xlabel("time (ms)")
     for axis, (name, _) in zip(axes[:, 0], rows, strict=True):
@@ -110,9 +110,11 @@ def _name_epochs(axis, trials, trial):
             name,
             ((start + stop) / 2, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
+            xytext=(-3, 2),
             textcoords="offset points",
-            ha="center",
+            ha="left",
             va="bottom",
             fontsize=7,
+            rotation=35,
+            rotation_mode="anchor",
         )

@@ -30,8 +30,8 @@ class Oscillation(BuiltInTask):
     Parameters
     ----------
     period : Quantity or str
-    periods : float
-        Length of a trial, a whole number of periods.
+    oscillation : Quantity or str
+        Duration of a trial, a whole number of periods.
     harmonics : list of float
         Whole multiples of the frequency of the period.
     peak : float
@@ -48,26 +48,32 @@ class Oscillation(BuiltInTask):
     """
 
     period: Lasting = "1000 ms"
-    periods: Positive = 1.0
+    oscillation: Lasting = "1000 ms"
     harmonics: Numbers = (1.0, 2.0, 3.0, 5.0)
     peak: Positive = 1.5
     tolerance: Positive = 0.05
 
     name = "oscillation"
+    order = ("oscillation",)
     channels = {"target": ("waveform",)}
     presets = {"depasquale2016": published(DEPASQUALE2016, "autonomous oscillation", "1 ms")}
     answer = "normalised error after alignment of the phase"
 
     def check(self):
         """Refuse what is not periodic."""
-        if self.periods % 1:
-            raise ValueError(f"periods={self.periods} must be a whole number, such as periods=1")
+        whole = max(self.periods, 1) * self.period
+        if abs(float(self.oscillation / whole) - 1) > 1e-9:
+            raise ValueError(
+                f"oscillation={show(self.oscillation)} must be a whole number of periods of "
+                f"{show(self.period)}, such as oscillation={show(whole)}"
+            )
         if any(harmonic % 1 or harmonic == 0 for harmonic in self.harmonics):
             raise ValueError(f"harmonics={list(self.harmonics)} must be whole numbers of at least 1")
 
-    def durations(self, conditions):
-        """One epoch."""
-        return {"oscillation": self.periods * self.period}
+    @property
+    def periods(self):
+        """Number of periods in a trial."""
+        return round(float(self.oscillation / self.period))
 
     def waveform(self, phase):
         """Return the waveform at phases from 0 to 1."""
@@ -99,7 +105,7 @@ class Oscillation(BuiltInTask):
         float array (periods, batch)
         """
         output = read_output(output, trials)[:, :, 0]
-        periods = output.reshape(int(self.periods), -1, len(trials))
+        periods = output.reshape(self.periods, -1, len(trials))
         target = trials.targets[: periods.shape[1], :1, 0]
         deviation, wave = periods - periods.mean(axis=1, keepdims=True), target - target.mean()
         spectrum = np.fft.rfft(deviation, axis=1) * np.conj(np.fft.rfft(wave, axis=0))
