@@ -26,7 +26,7 @@ def write_idx(path, array):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Forty images of 3 × 4 pixels, of which image n has the intensity 5 n and shows the digit n modulo 10."""
+    """Forty images of 3 × 4 pixels: image n has the intensity 5 n and shows the digit n modulo 10."""
     place = tmp_path_factory.mktemp("idx")
     number = np.arange(IMAGES)
     for split in ("train", "t10k"):

@@ -504,9 +504,9 @@ def test_figure_shows_inputs_targets_mask_and_epochs():
     shaded = [patch for patch in figure.axes[0].patches if isinstance(patch, matplotlib.patches.Rectangle)]
     assert [patch.get_x() for patch in shaded] == pytest.approx([0, 300, 450, 750])
     assert [patch.get_width() for patch in shaded] == pytest.approx([300, 150, 300, 300])
-    target = figure.axes[columns].patches[-1].get_data()
-    assert_array_equal(target.values, trials.targets[:, 0, 0])
-    assert target.edges[-1] == pytest.approx(1050)
+    time, target = figure.axes[columns].lines[0].get_data()
+    assert_array_equal(target[:-1], trials.targets[:, 0, 0])
+    assert time[-1] == pytest.approx(1050)
     with pytest.raises(ValueError, match="nothing to plot"):
         tasks.plot_trials(trials[[]])
 

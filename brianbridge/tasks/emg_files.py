@@ -1,5 +1,6 @@
 """Muscle activity during reaches: from a file, or made up."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -39,23 +40,24 @@ def read_emg(path):
         raise ValueError(f"{path} is not a MATLAB file of version 5 to 7.{newer} {HOW_TO_SAVE}")
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {LARGEST_FILE} are read")
-    try:
-        # Sizes are known before anything is unpacked.
+    try:  # sizes are known before anything is unpacked
         found = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-        shape, kind = found.get("emg", ((), ""))
-        if len(shape) != 3 or kind not in ("double", "single") or not 0 < np.prod(shape) <= MOST_VALUES:
-            listed = ", ".join(f"{name} {shape} {kind}" for name, (shape, kind) in found.items()) or "nothing"
-            raise ValueError(
-                f"{path} holds no array 'emg' of numbers with three axes, but {listed}. {HOW_TO_SAVE}"
-            )
-        emg = np.asarray(loadmat(path, variable_names=["emg"])["emg"])
-    except ValueError:
-        raise
+        fits = _fits(*found.get("emg", ((), "")))
+        emg = np.asarray(loadmat(path, variable_names=["emg"])["emg"]) if fits else None
     except Exception as error:  # a damaged file can fail anywhere in scipy's reader
         raise ValueError(f"{path} is damaged: {error}") from None
+    if not fits:
+        listed = ", ".join(f"{name} {shape} {kind}" for name, (shape, kind) in found.items()) or "nothing"
+        raise ValueError(
+            f"{path} holds no array 'emg' of numbers with three axes, but {listed}. {HOW_TO_SAVE}"
+        )
     if emg.dtype.kind != "f" or not np.isfinite(emg).all():
         raise ValueError(f"'emg' in {path} is not real and finite")
     return emg.astype(float)
+
+
+def _fits(shape, kind):
+    return len(shape) == 3 and kind in ("double", "single") and 0 < math.prod(shape) <= MOST_VALUES
 
 
 def stand_in(directions=8, samples=81, step=10.0):

@@ -83,7 +83,8 @@ def _stack_channels(axis, name, values, trial, dt, labels):
     time = np.arange(len(values) + 1) * dt * 1e3
     heights = -spacing * np.arange(values.shape[2])
     for channel, height in enumerate(heights):
-        axis.stairs(values[:, trial, channel] + height, time, baseline=None, color="black", linewidth=0.8)
+        held = values[:, trial, channel] + height
+        axis.plot(time, np.append(held, held[-1]), drawstyle="steps-post", color="black", linewidth=0.8)
         axis.axhline(height, color="0.6", linewidth=0.4, zorder=0.5)
     if name in ("target", "mask") and len(heights) == 1:
         return  # one trace: the axis itself shows its scale

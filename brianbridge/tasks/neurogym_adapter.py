@@ -88,15 +88,15 @@ class NeuroGym(BuiltInTask):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 import gymnasium
-                import neurogym  # registers the environments
+                import neurogym  # noqa: F401 - registers the environments
         except ImportError as error:
             raise ModuleNotFoundError(
                 f"the task neurogym needs NeuroGym, which cannot be imported ({error}). Install it with "
                 "pip install 'brianbridge[tasks]'"
             ) from None
-        known = neurogym.all_envs()
-        if self.environment not in known:
-            raise ValueError(f"no environment {self.environment!r}; {did_you_mean(self.environment, known)}")
+        if self.environment not in gymnasium.registry:
+            ours = [name for name, spec in gymnasium.registry.items() if "neurogym" in str(spec.entry_point)]
+            raise ValueError(f"no environment {self.environment!r}; {did_you_mean(self.environment, ours)}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             whole = int(step) if step.is_integer() else step
