@@ -2,13 +2,16 @@
 
 import itertools
 import json
+import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from brian2.units import Hz, ms, second
 from numpy.testing import assert_allclose, assert_array_equal
 
+import brianbridge
 from brianbridge import tasks
 from brianbridge.tasks.arguments import read_duration
 from brianbridge.tasks.conditions import size
@@ -696,3 +699,26 @@ def test_one_condition_or_several():
     assert set(trials.conditions["context"]) == {0} and set(trials.conditions["motion"]) == {5, 50}
     row = {name: values[17] for name, values in task.conditions.items()}
     assert {n: v[0] for n, v in task.trials(1, 1, 20 * ms, **row).conditions.items()} == row
+
+
+# -- the manual ----------------------------------------------------------------------------------------
+
+
+def test_the_task_of_the_manual(tmp_path):
+    text = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[-1]
+    names = {"bb": brianbridge}
+    exec(code, names)
+    task = names["RememberSign"](delay=50 * ms)
+    trials = task.trials(rng=1, batch=4, dt=1 * ms)
+    assert trials.steps == 250 and task.score(trials.targets, trials).all()
+
+
+def test_the_table_of_the_manual_has_every_version(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "docs")
+    import task_table
+
+    table = task_table.table()
+    for name, preset in PUBLISHED:
+        assert f"| `{name}` | `{preset}`: " in table
+    assert "| pause: 1000, fixation: 1000, movement 1: 500, movement 2: 500, movement 3: 500 |" in table
