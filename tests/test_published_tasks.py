@@ -722,3 +722,12 @@ def test_the_table_of_the_manual_has_every_version(monkeypatch):
     for name, preset in PUBLISHED:
         assert f"| `{name}` | `{preset}`: " in table
     assert "| pause: 1000, fixation: 1000, movement 1: 500, movement 2: 500, movement 3: 500 |" in table
+
+
+def test_a_field_needs_a_kind():
+    class Careless(tasks.BuiltInTask):
+        height: float = 1.0
+        name = "careless"
+
+    with pytest.raises(TypeError, match="careless: height: .*float.* is no kind of argument"):
+        Careless()

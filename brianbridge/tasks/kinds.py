@@ -29,6 +29,11 @@ __all__ = [
 
 def read(field, value):
     """Read the value of one dataclass field by its kind."""
+    if not hasattr(field.type, "__metadata__"):
+        raise TypeError(
+            f"{field.name}: {field.type} is no kind of argument; write one of brianbridge.tasks.kinds, such as "
+            f"{field.name}: Positive (and no `from __future__ import annotations`)"
+        )
     return field.type.__metadata__[0](field.name, value)
 
 
