@@ -31,8 +31,8 @@ def read(field, value):
     """Read the value of one dataclass field by its kind."""
     if not hasattr(field.type, "__metadata__"):
         raise TypeError(
-            f"{field.name}: {field.type} is no kind of argument; write one of brianbridge.tasks.kinds, such as "
-            f"{field.name}: Positive (and no `from __future__ import annotations`)"
+            f"{field.name}: {field.type} is no kind of argument; write one of brianbridge.tasks.kinds, "
+            f"such as {field.name}: Positive (and no `from __future__ import annotations`)"
         )
     return field.type.__metadata__[0](field.name, value)
 
