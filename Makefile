@@ -2,15 +2,17 @@
 
 PYTHON ?= python3
 UV ?= uv
+LOCK = $(UV) pip compile pyproject.toml --universal --python-version 3.12 --generate-hashes --no-emit-index-url \
+	--no-annotate --no-header --quiet
 BIN := .venv/bin
 PEERS := studies/speed/.venvs
 # -qq: errors only. pip reports on every package otherwise, and warns about every index that lacks one.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help setup demo test test-all bench bench-setup check docs wheel-test lock clean
+.PHONY: help setup demo test test-all neurogym-test bench bench-setup check docs wheel-test lock clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: .venv/project.stamp  ## install everything into .venv (quick when nothing changed)
 
@@ -38,6 +40,15 @@ test: check  ## the checks and the quick tests (what CI runs)
 test-all: check  ## the checks and all tests, slow ones too
 	$(BIN)/python -m pytest
 
+neurogym-test: .venv-neurogym/stamp  ## test the tasks with NeuroGym, in an environment of its own
+	PYTHONPATH=. .venv-neurogym/bin/python -m pytest -n 0 tests/test_neurogym.py
+
+.venv-neurogym/stamp: requirements-neurogym.txt
+	@echo "Installing the packages of $< into .venv-neurogym (several GB) ..."
+	@$(PYTHON) -m venv .venv-neurogym
+	@.venv-neurogym/bin/python -m pip --disable-pip-version-check -qq install --require-hashes -r $<
+	@touch $@
+
 bench: bench-setup  ## measure the speed of training beside other libraries (some hours; resumes)
 	$(BIN)/python studies/speed/run.py
 
@@ -61,10 +72,10 @@ docs: setup  ## build the documentation into docs/_build (a warning is an error)
 wheel-test: setup  ## build a wheel and use it outside the repository
 	$(BIN)/python -m pytest -n 0 -k wheel tests/test_repository.py
 
-lock:  ## pin the dependencies of pyproject.toml in requirements.txt (needs uv)
+lock:  ## pin the dependencies of pyproject.toml in the requirements files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv, which is not part of .venv. Install it anywhere, or name it: make lock UV=/path/to/uv" >&2; exit 1; }
-	$(UV) pip compile pyproject.toml --extra test --extra docs --extra dev --universal --python-version 3.12 \
-		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.txt
+	$(LOCK) --extra test --extra docs --extra dev -o requirements.txt
+	$(LOCK) --extra test --extra tasks -o requirements-neurogym.txt
 
 clean:  ## remove what was built, except .venv
 	rm -rf build dist docs/_build .pytest_cache .ruff_cache .import_linter_cache .hypothesis

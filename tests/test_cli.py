@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import brianbridge
+from brianbridge import tasks
 from brianbridge.cli import compare, main, models, show, task
 from brianbridge.model.files import load_model
 from brianbridge.trained.network import Trained
@@ -144,14 +145,54 @@ def test_task_with_a_picture(capsys, tmp_path):
     picture = tmp_path / "trials.png"
     document = answer(capsys, "task", "context_integration", "--plot", str(picture))
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert document["inputs"] == {"stimulus": {"channels": 4}}
+    names = ["stream 0", "stream 1", "context 0", "context 1"]
+    assert document["inputs"] == {"stimulus": {"channels": 4, "names": names}}
     assert document["steps"] == 750 and document["epochs"]["stimulus"] == [300, 450]
     assert "context" in document["conditions"]
     assert "750 steps" in text(capsys, "task", "context_integration")
 
 
+def test_list_of_tasks(capsys):
+    listed = answer(capsys, "task", "--list")["tasks"]
+    assert len({entry["name"] for entry in listed}) == 17
+    assert any(entry["preset"] == "kim2019" and entry["variant"] == "DMS, training" for entry in listed)
+    assert "parametric_working_memory" in text(capsys, "task", "--list")
+
+
+@pytest.mark.parametrize("name", [name for name in tasks.names() if name not in ("digits", "neurogym")])
+def test_every_task_is_described(capsys, name):
+    document = answer(capsys, "task", name)
+    assert document["outputs"] in (1, 2) and document["answer"] and document["epochs"]
+    assert document["answer"] in text(capsys, "task", name)
+
+
+@pytest.mark.parametrize("name", ["perceptual_decision", "oscillation", "temporal_xor"])
+def test_tasks_are_drawn(capsys, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    document = answer(capsys, "task", name, "--plot", "--seed", "4")
+    assert document["plot"] == f"{name}.png"
+    assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+def test_a_version_with_changes(capsys, tmp_path):
+    picture = tmp_path / "trials.png"
+    options = ["--preset", "kim2019", "--set", "delay=100 ms", "--set", "bound=0.9"]
+    document = answer(capsys, "task", "delayed_match", *options, "--out", str(picture))
+    assert document["arguments"]["bound"] == 0.9 and document["arguments"]["sample"] == "250 ms"
+    assert document["dt"] == 0.005 and document["epochs"]["delay"] == [100, 120]
+    assert picture.exists()
+    coarse = answer(capsys, "task", "delayed_match", *options, "--dt", "10")
+    assert coarse["dt"] == 0.01 and coarse["epochs"]["delay"] == [50, 60]
+
+
 def test_task_that_cannot_be_shown(capsys, tmp_path):
-    assert "context_integration" in text(capsys, "task", "contxt", status=64)
+    assert "context_switch" in text(capsys, "task", "contxt", status=64)
+    assert "--list" in text(capsys, "task", status=64)
+    assert "did you mean 'delay'" in text(capsys, "task", "delayed_match", "--set", "dellay=3", status=64)
+    assert "NAME=VALUE" in text(capsys, "task", "delayed_match", "--set", "delay", status=64)
+    assert "no preset 'kim'" in text(capsys, "task", "delayed_match", "--preset", "kim", status=64)
+    assert "does not divide" in text(capsys, "task", "delayed_match", "--dt", "0.7", status=64)
+    assert "npm pack" in text(capsys, "task", "digits", "--set", f"folder={tmp_path}", status=64)
     nowhere = str(tmp_path / "nowhere" / "trials.png")
     assert "nowhere" in text(capsys, "task", "context_integration", "--plot", nowhere, status=65)
     odd = str(tmp_path / "trials.odd")

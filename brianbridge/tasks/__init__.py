@@ -15,10 +15,49 @@ for it too: `tasks.epochs` (the course of a trial), `tasks.conditions` (balanced
 (input signals), `tasks.decisions` (reading an answer out of an output).
 """
 
+from brianbridge.tasks.built_in import BuiltInTask
+from brianbridge.tasks.comparison_after_delay import DelayedMatch, FrequencyDiscrimination
+from brianbridge.tasks.digits import Digits
+from brianbridge.tasks.durations import TruncatedExponential, Uniform
+from brianbridge.tasks.eye_movements import EyeMovementSequence
 from brianbridge.tasks.figure import plot_trials
-from brianbridge.tasks.integration import ContextIntegration
-from brianbridge.tasks.registry import UnknownTaskError, make, names
+from brianbridge.tasks.go_nogo import GoNoGo, SignedGoNoGo
+from brianbridge.tasks.integration import ContextIntegration, ContextSwitch
+from brianbridge.tasks.multimodal_decision import MotionOrColour, MultisensoryIntegration
+from brianbridge.tasks.neurogym_adapter import NeuroGym
+from brianbridge.tasks.parametric_working_memory import ParametricWorkingMemory
+from brianbridge.tasks.perceptual_decision import PerceptualDecision, ReactionTime
+from brianbridge.tasks.registry import TASKS, UnknownTaskError, make, names
 from brianbridge.tasks.task import Task
 from brianbridge.tasks.trials import Trials
+from brianbridge.tasks.waveforms import EMGReaching, Oscillation, TemporalXOR
 
-__all__ = ["ContextIntegration", "Task", "Trials", "UnknownTaskError", "make", "names", "plot_trials"]
+__all__ = [
+    "BuiltInTask",
+    "ContextIntegration",
+    "ContextSwitch",
+    "DelayedMatch",
+    "Digits",
+    "EMGReaching",
+    "EyeMovementSequence",
+    "FrequencyDiscrimination",
+    "GoNoGo",
+    "MotionOrColour",
+    "MultisensoryIntegration",
+    "NeuroGym",
+    "Oscillation",
+    "ParametricWorkingMemory",
+    "PerceptualDecision",
+    "ReactionTime",
+    "SignedGoNoGo",
+    "TASKS",
+    "Task",
+    "TemporalXOR",
+    "Trials",
+    "TruncatedExponential",
+    "Uniform",
+    "UnknownTaskError",
+    "make",
+    "names",
+    "plot_trials",
+]

@@ -174,13 +174,18 @@ def written_arguments(task):
     Returns
     -------
     dict
-        Name to number or text, for JSON and TOML; ``type(task)(**arguments)`` builds the same task again.
+        Name to number, text, truth value or list, for JSON and TOML; ``type(task)(**arguments)`` builds the
+        same task again.
     """
-    values = {name: getattr(task, name) for name in inspect.signature(type(task)).parameters}
-    return {
-        name: write_quantity(value) if isinstance(value, Quantity) else value
-        for name, value in values.items()
-    }
+    return {name: _written(getattr(task, name)) for name in inspect.signature(type(task)).parameters}
+
+
+def _written(value):
+    if isinstance(value, Quantity):
+        return write_quantity(value)
+    if isinstance(value, tuple):
+        return [_written(item) for item in value]
+    return value if isinstance(value, str | int | float | dict) else str(value)
 
 
 def show(value):

@@ -2,10 +2,40 @@
 
 import inspect
 
-from brianbridge.tasks.integration import ContextIntegration
+from brianbridge.tasks.comparison_after_delay import DelayedMatch, FrequencyDiscrimination
+from brianbridge.tasks.digits import Digits
+from brianbridge.tasks.eye_movements import EyeMovementSequence
+from brianbridge.tasks.go_nogo import GoNoGo, SignedGoNoGo
+from brianbridge.tasks.integration import ContextIntegration, ContextSwitch
+from brianbridge.tasks.multimodal_decision import MotionOrColour, MultisensoryIntegration
+from brianbridge.tasks.neurogym_adapter import NeuroGym
+from brianbridge.tasks.parametric_working_memory import ParametricWorkingMemory
+from brianbridge.tasks.perceptual_decision import PerceptualDecision, ReactionTime
 from brianbridge.tasks.spelling import did_you_mean
+from brianbridge.tasks.waveforms import EMGReaching, Oscillation, TemporalXOR
 
-TASKS = {task.name: task for task in (ContextIntegration,)}
+TASKS = {
+    task.name: task
+    for task in (
+        ContextIntegration,
+        ContextSwitch,
+        DelayedMatch,
+        FrequencyDiscrimination,
+        SignedGoNoGo,
+        GoNoGo,
+        PerceptualDecision,
+        ReactionTime,
+        MotionOrColour,
+        MultisensoryIntegration,
+        ParametricWorkingMemory,
+        EyeMovementSequence,
+        Digits,
+        Oscillation,
+        TemporalXOR,
+        EMGReaching,
+        NeuroGym,
+    )
+}
 
 
 class UnknownTaskError(KeyError):
@@ -20,13 +50,15 @@ def names():
     return sorted(TASKS)
 
 
-def make(name, /, **arguments):
+def make(name, /, preset=None, **arguments):
     """Make a built-in task from its name.
 
     Parameters
     ----------
     name : str
         One of `names`.
+    preset : str, optional
+        A published version of the task, one of ``TASKS[name].presets``.
     **arguments
         Those of the task's class. Quantities may be text, such as ``delay='300 ms'`` or ``delay='300*ms'``.
 
@@ -45,6 +77,8 @@ def make(name, /, **arguments):
     --------
     >>> make('context_integration', delay='300 ms').delay
     300. * msecond
+    >>> make('delayed_match', preset='kim2019', delay='750 ms').bound
+    0.7
     """
     if name not in TASKS:
         raise UnknownTaskError(
@@ -55,4 +89,4 @@ def make(name, /, **arguments):
     for argument in arguments:
         if argument not in known:
             raise TypeError(f"{name} has no argument {argument!r}; {did_you_mean(argument, known)}")
-    return TASKS[name](**arguments)
+    return TASKS[name](**arguments) if preset is None else TASKS[name].preset(preset, **arguments)

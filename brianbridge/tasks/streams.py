@@ -65,3 +65,48 @@ def noisy_offsets(rng, offset, sd, shown):
     """
     noise = sd * rng.standard_normal((*shown.shape, offset.shape[1]))
     return np.where(shown[:, :, np.newaxis], offset + noise, 0.0)
+
+
+def white_noise_sd(sigma, tau, dt):
+    """Return the standard deviation of each sample of the white noise ``sqrt(2*tau)*sigma*xi``.
+
+    Filtered with the time constant `tau`, the noise has the standard deviation `sigma` at any `dt`.
+    """
+    return sigma * float(np.sqrt(2 * float(tau) / float(dt)))
+
+
+def rectified(rng, signal, baseline, sd):
+    """Add a baseline and independent Gaussian noise to a signal, and cut what is below zero."""
+    return np.maximum(signal + baseline + sd * rng.standard_normal(signal.shape), 0.0)
+
+
+def tuned(value, lowest, highest):
+    """Encode a scalar from `lowest` to `highest` as 0.4 to 1.2 (positive tuning).
+
+    Negative tuning is the same with the bounds exchanged.
+    """
+    return 0.4 + 0.8 * (np.asarray(value, dtype=float) - lowest) / (highest - lowest)
+
+
+def sinusoid(frequency, time, shown):
+    """Return sines of unit amplitude and phase 0 while shown.
+
+    Parameters
+    ----------
+    frequency : array (batch,)
+        In Hz.
+    time : array (time, batch)
+        In seconds.
+    shown : bool array (time, batch)
+
+    Returns
+    -------
+    float array (time, batch, 1)
+    """
+    return np.where(shown, np.sin(2 * np.pi * frequency * time), 0.0)[:, :, np.newaxis]
+
+
+def bernoulli(rng, probability, steps):
+    """Draw a spike, 1, or none, 0, in each step: (batch, channels) to (time, batch, channels)."""
+    draws = rng.random((steps, *probability.shape), dtype=np.float32)
+    return (draws < probability).astype(float)

@@ -1,6 +1,6 @@
 """Trials: what is shown, what is wanted, and when."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from brian2.units import Quantity, second
@@ -30,6 +30,8 @@ class Trials:
         Name to array (batch,).
     dt : float
         Time step in seconds. A Quantity is converted.
+    channels : dict, optional
+        Name of an input, or 'target', to what its channels are called.
 
     Raises
     ------
@@ -43,6 +45,7 @@ class Trials:
     epochs: dict
     conditions: dict
     dt: float
+    channels: dict = field(default_factory=dict)
 
     def __post_init__(self):
         targets = _signal("targets", self.targets)
@@ -55,6 +58,8 @@ class Trials:
             "epochs": {name: _epoch(name, value, steps, batch) for name, value in self.epochs.items()},
             "conditions": {name: _condition(name, value, batch) for name, value in self.conditions.items()},
         }
+        signals = checked["inputs"] | {"target": targets}
+        checked["channels"] = {name: _labels(name, value, signals) for name, value in self.channels.items()}
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # the way round 'frozen' that dataclasses leave open
 
@@ -67,6 +72,15 @@ class Trials:
     def duration(self):
         """Length of the trials (Quantity)."""
         return self.steps * self.dt * second
+
+    @property
+    def lengths(self):
+        """Number of steps up to the end of the last epoch of each trial, int array (batch,).
+
+        Beyond it, a trial is padded to the length of the longest one.
+        """
+        ends = [epoch[:, 1] for epoch in self.epochs.values()]
+        return np.max(ends, axis=0) if ends else np.full(len(self), self.steps)
 
     def __len__(self):
         return self.targets.shape[1]
@@ -113,9 +127,16 @@ class Trials:
         ValueError
             If the trials have no such epoch.
         """
-        if epoch not in self.epochs:
-            raise ValueError(f"the trials have no epoch {epoch!r}; {did_you_mean(epoch, self.epochs)}")
-        return during(self.epochs[epoch], self.steps)
+        return during(self._epoch(epoch), self.steps)
+
+    def times(self, epoch):
+        """Return when an epoch begins and ends in each trial: Quantity, shape (batch, 2)."""
+        return self._epoch(epoch) * self.dt * second
+
+    def _epoch(self, name):
+        if name not in self.epochs:
+            raise ValueError(f"the trials have no epoch {name!r}; {did_you_mean(name, self.epochs)}")
+        return self.epochs[name]
 
 
 def _seconds(dt):
@@ -190,3 +211,12 @@ def _condition(name, value, batch):
             f"conditions['{name}'] has shape {array.shape}, expected one value for each trial: ({batch},)"
         )
     return array
+
+
+def _labels(name, value, signals):
+    if name not in signals:
+        raise ValueError(f"channels[{name!r}] belongs to no input; {did_you_mean(name, signals)}")
+    labels, count = tuple(map(str, value)), signals[name].shape[2]
+    if len(labels) != count:
+        raise ValueError(f"channels[{name!r}] names {len(labels)} channels, but there are {count}")
+    return labels
