@@ -155,7 +155,7 @@ def test_sizes_and_seeds(load):
         ("values.R =", "values.r =", "do not define 'r'. Did you mean 'R'?"),
         ('values.R = "500*Mohm"', 'values.R = "500*mV"', "groups.cells.values.R: Brian2 refuses '500*mV'"),
         ('values.R = "500*Mohm"', "values.R = 500", "groups.cells.values.R: Brian2 refuses 500"),
-        ('values.R = "500*Mohm"', "values.R = [1, 2]", "expected text or a number"),
+        ('values.R = "500*Mohm"', "values.R = [true]", "expected text or a number"),
         ('values.R = "500*Mohm"', 'values.R = "500*Mohm*scale"', "scale"),
         ("initial.v =", "initial.tau_m =", "is trainable: its start is given under values"),
         ("bounds.tau_m", "bounds.theta", "bounds is given for 'theta', which is not flagged (trainable)"),
