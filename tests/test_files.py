@@ -1,4 +1,4 @@
-"""Model files: what they may hold, what is said about mistakes, and li2020 against the paper."""
+"""Model files: what they may hold, what is said about mistakes, and how li2020 starts."""
 
 import numpy as np
 import pytest
@@ -316,67 +316,6 @@ def test_li2020_starts_as_the_paper_says():
     assert bounds["cells.R"] == bb.Bounds(5 * Mohm, 1000 * Mohm)
     assert {t.name for t in model.trainable} - set(bounds) == {"rec.w", "w_in.w", "w_out.w"}
     assert isinstance(next(t for t in model.trainable if t.name == "rec.w").constraint, bb.Dale)
-
-
-def authors_loop(values, inputs, noise):
-    """The paper's own discretisation (eqs. 9-15), step by step in mV, ms, Gohm and pA; dt = 1 ms.
-
-    `values` hold full matrices W, T (post, pre); noise is N(0, 1), scaled by c = 5 mV.
-    """
-    p = values
-    v, s, r = p["v_rest"].copy(), np.zeros_like(p["W"]), np.zeros(len(p["tau_m"]))
-    voltages, currents, spikes, outputs = [], [], [], []
-    for u, eta in zip(inputs, noise):
-        current = s.sum(axis=1) + p["W_in"] @ u
-        v = v + (-(v - p["v_rest"]) + current * p["R"]) / p["tau_m"] + 5 * eta
-        z = (v > p["theta"]).astype(float)
-        v = v + (p["v_rest"] + p["ahp"] - v) * z
-        s = s + (-s + p["W"] * z[np.newaxis, :]) / p["T"]
-        r = r + (-r + z) / p["tau_r"]
-        voltages.append(v)
-        currents.append(current)
-        spikes.append(z)
-        outputs.append(p["W_out"] @ r)
-    return map(np.array, (voltages, currents, spikes, outputs))
-
-
-def in_field_units(model):
-    """Values of a loaded li2020 as the paper's matrices."""
-    cells = model["cells"].values
-    unit = dict(v_rest=1e-3, theta=1e-3, ahp=1e-3, tau_m=1e-3, tau_r=1e-3, R=1e9)
-    found = {name: cells[name] / factor for name, factor in unit.items()}
-    n, rec = model["cells"].n, model["rec"]
-    found["W"], found["T"] = np.zeros((n, n)), np.ones((n, n))
-    found["W"][rec.j, rec.i] = rec.values["w"] / 1e-12
-    found["T"][rec.j, rec.i] = rec.values["tau"] / 1e-3
-    found["W_in"], w_in = np.zeros((n, 4)), model["w_in"]
-    found["W_in"][w_in.j, w_in.i] = w_in.values["w"] / 1e-12
-    found["W_out"], w_out = np.zeros(n), model["w_out"]
-    found["W_out"][w_out.i] = w_out.values["w"]
-    return found
-
-
-def test_li2020_takes_the_authors_steps():
-    model = bb.load("li2020", cells=30, seed=2)
-    model = model.with_values({("rec", "w"): 30 * model["rec"].values["w"]})  # recurrence that matters
-    inputs = np.random.randn(1000, 1, 4) + 0.5
-    surrogate = bb.Surrogate(model, dtype=torch.float64, exact=True)
-    record = ["cells.v", "cells.I", "cells", "out.o"]
-    with torch.no_grad():
-        records = surrogate({"stimulus": inputs}, record=record, seed=1)
-    noise = records.noise["cells_stateupdater/0"][:, 0].numpy()
-    v, current, spikes, output = authors_loop(in_field_units(model), inputs[:, 0], noise)
-    assert spikes.sum() > 100
-    assert np.array_equal(records["cells"][:, 0].numpy(), spikes)
-
-    def close(ours, theirs):
-        assert np.abs(ours - theirs).max() < 1e-9 * (theirs.max() - theirs.min())
-
-    close(records["cells.v", mV][:, 0].numpy(), v)
-    close(records["cells.I", pA][:, 0].numpy(), current)
-    close(records["out.o"][1:, 0, 0].numpy(), output[:-1])  # read out one step later, through `summed`
-    with_recurrence = np.abs(in_field_units(model)["W"]).sum()
-    assert with_recurrence > 100
 
 
 def test_li2020_is_alive():
