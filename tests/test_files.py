@@ -120,6 +120,89 @@ def test_sizes_and_seeds(load):
     assert one.hash == again.hash != other.hash
 
 
+def test_sizes_of_groups_in_channels_and_values(load):
+    """Inputs of one channel for each neuron; values that follow from the size of another group."""
+    replaced = ("channels = 3", 'channels = "cells"'), ('"mV*rand()"', '"mV/N_cells"')
+    model = load(*replaced, cells=8)
+    assert model.input("drive").values.shape == (1, 8)
+    np.testing.assert_allclose(np.abs(model["rec"].values["w"]), 1e-3 / 8)
+
+
+def test_order_of_a_group(load):
+    model = load(("n = 5", "n = 5\norder = -3"))
+    assert model["cells"].order == -3
+    assert model["cells"].schedule["state updater"] == ("groups", -3, True)
+
+
+def test_values_one_after_the_other(load):
+    model = load(('values.R = "500*Mohm"', 'values.R = ["200*Mohm", "R + 100*Mohm"]'))
+    assert model["cells"].values["R"] == pytest.approx(300e6)
+
+
+def test_spectral_radius(load):
+    """Of the matrix of weights with their signs; two synapses of one pair add up."""
+    model = load(("sign =", 'radius = "2*mV"\nsign ='), ("p = 0.9", "p = 0.9, n = 2"), cells=20)
+    rec, w = model["rec"], np.zeros((20, 20))
+    np.add.at(w, (rec.j, rec.i), rec.values["w"])
+    assert rec.n > 600 and (w > 0).any() and (w < 0).any()
+    assert np.abs(np.linalg.eigvals(w)).max() == pytest.approx(2e-3)
+
+
+# -- variants -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def variant(load, tmp_path):
+    """Load a file that is like the file of these tests."""
+
+    def variant(text, **sizes):
+        load()
+        path = tmp_path / "other.toml"
+        path.write_text(text)
+        return bb.load(path, **sizes)
+
+    return variant
+
+
+def test_a_variant_says_only_what_differs(variant):
+    model = variant(
+        """like = "net"
+source = "another test"
+constants.v_reset = "-70*mV"
+[groups.cells]
+reset = "v = v_reset - 1*mV"
+bounds.tau_m = ["1*ms", "90*ms"]
+[synapses.rec]
+connect = { p = 1.0 }
+""",
+        cells=6,
+        seed=3,
+    )
+    cells, rec = model["cells"], model["rec"]
+    assert model.source == "another test" and model.dt == 0.5e-3
+    assert cells.constants["v_reset"].value == pytest.approx(-0.07)
+    assert cells.codes["spike"] == "v = v_reset - 1*mV" and cells.events["spike"] == "v > theta"
+    assert rec.n == 30  # and still no autapses
+    constraints = {t.name: t.constraint for t in model.trainable}
+    assert constraints["cells.tau_m"] == bb.Bounds(1 * ms, 90 * ms)
+    assert constraints["cells.R"] == bb.Positive()
+
+
+@pytest.mark.parametrize(
+    "like, expected",
+    [
+        ('"nets"', "other.toml, like: there is no file nets.toml beside it"),
+        ('"../net"', "expected the name of another model, found '../net'"),
+        ("3", "expected the name of another model, found 3"),
+        ('"other"', "other.toml is itself like 'other'; one step is allowed"),
+    ],
+)
+def test_what_a_variant_cannot_be_like(variant, like, expected):
+    with pytest.raises(ModelFileError) as caught:
+        variant(f"like = {like}")
+    assert expected in str(caught.value)
+
+
 # -- mistakes -----------------------------------------------------------------------------------------
 
 
@@ -144,6 +227,12 @@ def test_sizes_and_seeds(load):
         ("n = 5", "n = 0", "0 is not a number of neurons"),
         ("n = 5", "n = 10000000000", "is not a number of neurons, from 1 to 1,000,000"),
         ("n = 5", "n = true", "True is not a number of neurons"),
+        ("n = 5", 'n = 5\norder = "first"', "groups.cells.order: expected a whole number, found 'first'"),
+        ("channels = 3", 'channels = "cell"', "'cell' is neither a number nor one of the groups"),
+        ("sign =", 'radius = "1"\nsign =', "synapses.rec.radius: '1' is not in volt"),
+        ("sign =", 'radius = "0*mV"\nsign =', "cannot be made 0"),
+        ("sign = { excitatory = 0.6 }", "sign = { excitatory = 0.6 }\nradius = 1", "1 is not in volt"),
+        ('initial.v = "v_reset + rand()*mV"', 'initial.v = "N_cells*mV"', "N_cells"),
         ("n = 5", "n = 100000", "this would make more than 100,000,000 synapses"),
         ("channels = 3", "channels = -3", "-3 is not a number of neurons"),
         ("p = 0.9", "p = 1.9", "1.9 is not a probability"),
