@@ -174,6 +174,7 @@ reset = "v = v_reset - 1*mV"
 bounds.tau_m = ["1*ms", "90*ms"]
 [synapses.rec]
 connect = { p = 1.0 }
+dale.w = ""
 """,
         cells=6,
         seed=3,
@@ -185,6 +186,7 @@ connect = { p = 1.0 }
     assert rec.n == 30  # and still no autapses
     constraints = {t.name: t.constraint for t in model.trainable}
     assert constraints["cells.tau_m"] == bb.Bounds(1 * ms, 90 * ms)
+    assert constraints["rec.w"] == bb.Free(tie="i")
     assert constraints["cells.R"] == bb.Positive()
 
 

@@ -120,12 +120,12 @@ def _tables(path):
 
 
 def _laid_over(common, own):
-    """Tables of which each key is the file's own where it has one."""
+    """Tables of which each key is the file's own where it has one; empty text takes a key away."""
     merged = dict(common)
     for key, value in own.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _laid_over(merged[key], value) if both else value
-    return merged
+    return {key: value for key, value in merged.items() if value != ""}
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Every file in equations/: it names its source, agrees with Brian2, is trained, and is written back."""
 
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,16 @@ import brianbridge as bb
 from brianbridge.model.files import equations_folder, model_names
 from tests.agreement.comparison import compare
 
+MANUAL = Path(__file__).parents[2] / "docs" / "models.md"
 SIZES = {"depasquale2016_rate": dict(cells=20, targets=10)}
-RATE_NETWORKS = {"kim2019_rate", "song2016", "lin2024_rate", "depasquale2016_rate"}
+RATE_NETWORKS = {
+    "kim2019_rate",
+    "kim2019_rate_fixed",
+    "song2016",
+    "song2016_free",
+    "lin2024_rate",
+    "depasquale2016_rate",
+}
 #: Steps for agreement and rows of the inputs for training; the size of random inputs.
 LENGTHS = {
     "kim2019_lif": (400, 3),
@@ -40,10 +49,11 @@ def random_inputs(name, model, rows, *batch):
 
 @pytest.mark.parametrize("name", model_names())
 def test_every_file_states_its_source(name):
-    """The file itself: a variant has a source of its own."""
+    """The file itself, since a variant has a source of its own; and the manual describes it."""
     tables = tomllib.loads((equations_folder() / f"{name}.toml").read_text(encoding="utf-8"))
     assert any(char.isdigit() for char in tables["source"]), "authors, year and equations"
     assert tables.get("notes") or tables.get("like")
+    assert f"`{name}`" in MANUAL.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", model_names())
