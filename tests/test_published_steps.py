@@ -71,7 +71,7 @@ def test_li2020():
     p = {name: model["cells"].values[name] / unit for name, unit in units.items()}
     p |= dict(W=matrix(model, "rec", 1e-12), T=matrix(model, "rec", 1e-3, "tau", empty=1.0))
     p |= dict(W_in=matrix(model, "w_in", 1e-12), W_out=matrix(model, "w_out"))
-    u = np.random.randn(1000, 4) + 0.5
+    u = np.random.randn(500, 4) + 0.5
     found, noise = simulate(model, {"stimulus": u}, ["cells.v", "cells.I", "cells", "out.o"])
     v, current, spikes, output = stepwise(li2020(p, u, noise["cells_stateupdater/0"]))
     same_spikes(found["cells"], spikes)
@@ -131,7 +131,7 @@ def kim2019_lif(p, v, inputs, noise, rise):
 @pytest.mark.parametrize("name, rise", [("kim2019_lif", 0.002), ("kim2019_lif_single", None)])
 def test_kim2019_lif(name, rise):
     model = bb.load(name, cells=30, seed=2)
-    v, u = -65 + 95 * np.random.rand(30), 10 * np.random.randn(20, 2)
+    v, u = -65 + 95 * np.random.rand(30), 10 * np.random.randn(8, 2)
     p = dict(tau=model["cells"].values["tau"], W=matrix(model, "rec", 1e-3))
     p |= dict(W_in=matrix(model, "w_in", 1e-3), W_out=matrix(model, "w_out"))
     record = ["cells.v", "cells.I", "cells.r", "cells", "out.o"]

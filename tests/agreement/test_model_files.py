@@ -24,10 +24,10 @@ RATE_NETWORKS = {
 }
 #: Steps for agreement and rows of the inputs for training; the size of random inputs.
 LENGTHS = {
-    "kim2019_lif": (400, 3),
-    "kim2019_lif_single": (400, 3),
-    "hodgkin_huxley": (200, 5),
-    "adex": (100, 10),
+    "kim2019_lif": (150, 2),
+    "kim2019_lif_single": (150, 2),
+    "hodgkin_huxley": (150, 4),
+    "adex": (100, 5),
 }
 DRIVE = {"lin2024": 20, "adex": 20, "hodgkin_huxley": 10}
 
@@ -105,7 +105,7 @@ def spike_gradient(name):
 @pytest.mark.parametrize("name", model_names())
 def test_every_file_is_trained_and_written_back(name):
     model = with_a_readout(small(name))
-    _, rows = LENGTHS.get(name, (None, 30))
+    _, rows = LENGTHS.get(name, (None, 20))
     gradients = {}
     for backend in ("compiled", "eager"):
         surrogate = bb.Surrogate(model, spike_gradient(name), dtype=torch.float64, backend=backend)
