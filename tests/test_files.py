@@ -1,4 +1,4 @@
-"""Model files: what they may hold, what is said about mistakes, and li2020 against the paper."""
+"""Model files: what they may hold, what is said about mistakes, and how li2020 starts."""
 
 import numpy as np
 import pytest
@@ -120,6 +120,91 @@ def test_sizes_and_seeds(load):
     assert one.hash == again.hash != other.hash
 
 
+def test_sizes_of_groups_in_channels_and_values(load):
+    """Inputs of one channel for each neuron; values that follow from the size of another group."""
+    replaced = ("channels = 3", 'channels = "cells"'), ('"mV*rand()"', '"mV/N_cells"')
+    model = load(*replaced, cells=8)
+    assert model.input("drive").values.shape == (1, 8)
+    np.testing.assert_allclose(np.abs(model["rec"].values["w"]), 1e-3 / 8)
+
+
+def test_order_of_a_group(load):
+    model = load(("n = 5", "n = 5\norder = -3"))
+    assert model["cells"].order == -3
+    assert model["cells"].schedule["state updater"] == ("groups", -3, True)
+
+
+def test_values_one_after_the_other(load):
+    model = load(('values.R = "500*Mohm"', 'values.R = ["200*Mohm", "R + 100*Mohm"]'))
+    assert model["cells"].values["R"] == pytest.approx(300e6)
+
+
+def test_spectral_radius(load):
+    """Of the matrix of weights with their signs; two synapses of one pair add up."""
+    model = load(("sign =", 'radius = "2*mV"\nsign ='), ("p = 0.9", "p = 0.9, n = 2"), cells=20)
+    rec, w = model["rec"], np.zeros((20, 20))
+    np.add.at(w, (rec.j, rec.i), rec.values["w"])
+    assert rec.n > 600 and (w > 0).any() and (w < 0).any()
+    assert np.abs(np.linalg.eigvals(w)).max() == pytest.approx(2e-3)
+
+
+# -- variants -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def variant(load, tmp_path):
+    """Load a file that is like the file of these tests."""
+
+    def variant(text, **sizes):
+        load()
+        path = tmp_path / "other.toml"
+        path.write_text(text)
+        return bb.load(path, **sizes)
+
+    return variant
+
+
+def test_a_variant_says_only_what_differs(variant):
+    model = variant(
+        """like = "net"
+source = "another test"
+constants.v_reset = "-70*mV"
+[groups.cells]
+reset = "v = v_reset - 1*mV"
+bounds.tau_m = ["1*ms", "90*ms"]
+[synapses.rec]
+connect = { p = 1.0 }
+dale.w = ""
+""",
+        cells=6,
+        seed=3,
+    )
+    cells, rec = model["cells"], model["rec"]
+    assert model.source == "another test" and model.dt == 0.5e-3
+    assert cells.constants["v_reset"].value == pytest.approx(-0.07)
+    assert cells.codes["spike"] == "v = v_reset - 1*mV" and cells.events["spike"] == "v > theta"
+    assert rec.n == 30  # and still no autapses
+    constraints = {t.name: t.constraint for t in model.trainable}
+    assert constraints["cells.tau_m"] == bb.Bounds(1 * ms, 90 * ms)
+    assert constraints["rec.w"] == bb.Free(tie="i")
+    assert constraints["cells.R"] == bb.Positive()
+
+
+@pytest.mark.parametrize(
+    "like, expected",
+    [
+        ('"nets"', "other.toml, like: there is no file nets.toml beside it"),
+        ('"../net"', "expected the name of another model, found '../net'"),
+        ("3", "expected the name of another model, found 3"),
+        ('"other"', "other.toml is itself like 'other'; one step is allowed"),
+    ],
+)
+def test_what_a_variant_cannot_be_like(variant, like, expected):
+    with pytest.raises(ModelFileError) as caught:
+        variant(f"like = {like}")
+    assert expected in str(caught.value)
+
+
 # -- mistakes -----------------------------------------------------------------------------------------
 
 
@@ -144,6 +229,12 @@ def test_sizes_and_seeds(load):
         ("n = 5", "n = 0", "0 is not a number of neurons"),
         ("n = 5", "n = 10000000000", "is not a number of neurons, from 1 to 1,000,000"),
         ("n = 5", "n = true", "True is not a number of neurons"),
+        ("n = 5", 'n = 5\norder = "first"', "groups.cells.order: expected a whole number, found 'first'"),
+        ("channels = 3", 'channels = "cell"', "'cell' is neither a number nor one of the groups"),
+        ("sign =", 'radius = "1"\nsign =', "synapses.rec.radius: '1' is not in volt"),
+        ("sign =", 'radius = "0*mV"\nsign =', "cannot be made 0"),
+        ("sign = { excitatory = 0.6 }", "sign = { excitatory = 0.6 }\nradius = 1", "1 is not in volt"),
+        ('initial.v = "v_reset + rand()*mV"', 'initial.v = "N_cells*mV"', "N_cells"),
         ("n = 5", "n = 100000", "this would make more than 100,000,000 synapses"),
         ("channels = 3", "channels = -3", "-3 is not a number of neurons"),
         ("p = 0.9", "p = 1.9", "1.9 is not a probability"),
@@ -155,7 +246,7 @@ def test_sizes_and_seeds(load):
         ("values.R =", "values.r =", "do not define 'r'. Did you mean 'R'?"),
         ('values.R = "500*Mohm"', 'values.R = "500*mV"', "groups.cells.values.R: Brian2 refuses '500*mV'"),
         ('values.R = "500*Mohm"', "values.R = 500", "groups.cells.values.R: Brian2 refuses 500"),
-        ('values.R = "500*Mohm"', "values.R = [1, 2]", "expected text or a number"),
+        ('values.R = "500*Mohm"', "values.R = [true]", "expected text or a number"),
         ('values.R = "500*Mohm"', 'values.R = "500*Mohm*scale"', "scale"),
         ("initial.v =", "initial.tau_m =", "is trainable: its start is given under values"),
         ("bounds.tau_m", "bounds.theta", "bounds is given for 'theta', which is not flagged (trainable)"),
@@ -316,67 +407,6 @@ def test_li2020_starts_as_the_paper_says():
     assert bounds["cells.R"] == bb.Bounds(5 * Mohm, 1000 * Mohm)
     assert {t.name for t in model.trainable} - set(bounds) == {"rec.w", "w_in.w", "w_out.w"}
     assert isinstance(next(t for t in model.trainable if t.name == "rec.w").constraint, bb.Dale)
-
-
-def authors_loop(values, inputs, noise):
-    """The paper's own discretisation (eqs. 9-15), step by step in mV, ms, Gohm and pA; dt = 1 ms.
-
-    `values` hold full matrices W, T (post, pre); noise is N(0, 1), scaled by c = 5 mV.
-    """
-    p = values
-    v, s, r = p["v_rest"].copy(), np.zeros_like(p["W"]), np.zeros(len(p["tau_m"]))
-    voltages, currents, spikes, outputs = [], [], [], []
-    for u, eta in zip(inputs, noise):
-        current = s.sum(axis=1) + p["W_in"] @ u
-        v = v + (-(v - p["v_rest"]) + current * p["R"]) / p["tau_m"] + 5 * eta
-        z = (v > p["theta"]).astype(float)
-        v = v + (p["v_rest"] + p["ahp"] - v) * z
-        s = s + (-s + p["W"] * z[np.newaxis, :]) / p["T"]
-        r = r + (-r + z) / p["tau_r"]
-        voltages.append(v)
-        currents.append(current)
-        spikes.append(z)
-        outputs.append(p["W_out"] @ r)
-    return map(np.array, (voltages, currents, spikes, outputs))
-
-
-def in_field_units(model):
-    """Values of a loaded li2020 as the paper's matrices."""
-    cells = model["cells"].values
-    unit = dict(v_rest=1e-3, theta=1e-3, ahp=1e-3, tau_m=1e-3, tau_r=1e-3, R=1e9)
-    found = {name: cells[name] / factor for name, factor in unit.items()}
-    n, rec = model["cells"].n, model["rec"]
-    found["W"], found["T"] = np.zeros((n, n)), np.ones((n, n))
-    found["W"][rec.j, rec.i] = rec.values["w"] / 1e-12
-    found["T"][rec.j, rec.i] = rec.values["tau"] / 1e-3
-    found["W_in"], w_in = np.zeros((n, 4)), model["w_in"]
-    found["W_in"][w_in.j, w_in.i] = w_in.values["w"] / 1e-12
-    found["W_out"], w_out = np.zeros(n), model["w_out"]
-    found["W_out"][w_out.i] = w_out.values["w"]
-    return found
-
-
-def test_li2020_takes_the_authors_steps():
-    model = bb.load("li2020", cells=30, seed=2)
-    model = model.with_values({("rec", "w"): 30 * model["rec"].values["w"]})  # recurrence that matters
-    inputs = np.random.randn(1000, 1, 4) + 0.5
-    surrogate = bb.Surrogate(model, dtype=torch.float64, exact=True)
-    record = ["cells.v", "cells.I", "cells", "out.o"]
-    with torch.no_grad():
-        records = surrogate({"stimulus": inputs}, record=record, seed=1)
-    noise = records.noise["cells_stateupdater/0"][:, 0].numpy()
-    v, current, spikes, output = authors_loop(in_field_units(model), inputs[:, 0], noise)
-    assert spikes.sum() > 100
-    assert np.array_equal(records["cells"][:, 0].numpy(), spikes)
-
-    def close(ours, theirs):
-        assert np.abs(ours - theirs).max() < 1e-9 * (theirs.max() - theirs.min())
-
-    close(records["cells.v", mV][:, 0].numpy(), v)
-    close(records["cells.I", pA][:, 0].numpy(), current)
-    close(records["out.o"][1:, 0, 0].numpy(), output[:-1])  # read out one step later, through `summed`
-    with_recurrence = np.abs(in_field_units(model)["W"]).sum()
-    assert with_recurrence > 100
 
 
 def test_li2020_is_alive():

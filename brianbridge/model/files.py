@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -20,10 +21,10 @@ from brianbridge.model.rebuild import set_aside
 
 __all__ = ["ModelFileError", "equations_folder", "load_model", "model_names"]
 
-TOP = {"source", "notes", "dt", "constants", "inputs", "groups", "synapses"}
-COMMON = {"model", "method", "values", "initial", "bounds", "positive", "tie", "dale"}
+TOP = {"source", "notes", "like", "dt", "constants", "inputs", "groups", "synapses"}
+COMMON = {"model", "method", "order", "values", "initial", "bounds", "positive", "tie", "dale"}
 GROUP = COMMON | {"n", "threshold", "reset", "refractory"}
-SYNAPSES = COMMON | {"source", "target", "on_pre", "on_post", "delay", "connect", "sign"}
+SYNAPSES = COMMON | {"source", "target", "on_pre", "on_post", "delay", "connect", "sign", "radius"}
 LARGEST_GROUP = 1_000_000  # neurons
 MOST_SYNAPSES = 100_000_000
 LARGEST_FILE = 1_000_000  # bytes
@@ -66,7 +67,7 @@ def load_model(name, seed=0, **sizes):
         Naming the file, the table and the text that is wrong.
     """
     path = _path(name)
-    reader = _Reader(path, _parse(path), sizes)
+    reader = _Reader(path, _tables(path), sizes)
     with _left_as_found(seed):
         try:
             return reader.model()
@@ -97,6 +98,34 @@ def _parse(path):
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelFileError(f"{path} is not valid TOML: {error}") from None
+
+
+def _tables(path):
+    """The tables of a file, laid over those of the file that it says it is like."""
+    tables = _parse(path)
+    name = tables.pop("like", None)
+    if name is None:
+        return tables
+    if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
+        raise ModelFileError(f"{path.name}, like: expected the name of another model, found {name!r:.80}.")
+    other = path.with_name(f"{name}.toml")
+    if not other.is_file():
+        raise ModelFileError(f"{path.name}, like: there is no file {other.name} beside it.")
+    common = _parse(other)
+    if "like" in common:
+        raise ModelFileError(
+            f"{path.name}, like: {other.name} is itself like {common['like']!r}; one step is allowed."
+        )
+    return _laid_over(common, tables)
+
+
+def _laid_over(common, own):
+    """Tables of which each key is the file's own where it has one; empty text takes a key away."""
+    merged = dict(common)
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _laid_over(merged[key], value) if both else value
+    return {key: value for key, value in merged.items() if value != ""}
 
 
 @contextlib.contextmanager
@@ -144,6 +173,12 @@ class _Reader:
             self.fail(f"{where}.{key}", f"expected text, found {value!r:.80}.")
         return value
 
+    def order(self, where, table):
+        order = table.get("order", 0)
+        if not isinstance(order, int) or isinstance(order, bool):
+            self.fail(f"{where}.order", f"expected a whole number, found {order!r:.80}.")
+        return order
+
     def quantity(self, where, text, dimensions=None):
         try:
             value = read_quantity(text)
@@ -178,7 +213,7 @@ class _Reader:
         synapses = self.table("synapses", tables.get("synapses", {}))
         if not groups:
             self.fail("groups", "the file describes no group of neurons.")
-        self._check_sizes(groups)
+        self.sizes = self._sizes(groups)
         clock = Clock(self.time("dt", tables.get("dt", "0.1*ms")))
         names = self._constants(tables) | self._inputs(tables)
         trainable, initial = [], {}
@@ -196,6 +231,7 @@ class _Reader:
                 build(name, where, table, text, names, clock)
                 initial[name] = self._values(where, table, flagged)
                 self._sign(where, table, self.live[name])
+                self._radius(where, table, self.live[name])
                 trainable += self._trainable(where, self.live[name], table, flagged)
         model = capture(Network(*self.live.values()), {})
         return replace(
@@ -205,7 +241,8 @@ class _Reader:
             source=self.text("top level", tables, "source", ""),
         )
 
-    def _check_sizes(self, groups):
+    def _sizes(self, groups):
+        """Number of neurons of every group."""
         for name, size in self.sizes.items():
             if name not in groups:
                 close = difflib.get_close_matches(name, groups, n=1)
@@ -213,6 +250,9 @@ class _Reader:
                 known = ", ".join(groups)
                 raise ModelFileError(f"{self.path.name} has no group {name!r}; its groups are {known}.{hint}")
             self._size(f"{name}=", size)
+        stated = {name: self.table(f"groups.{name}", table).get("n") for name, table in groups.items()}
+        sizes = stated | self.sizes
+        return {name: self._size(f"groups.{name}.n", size) for name, size in sizes.items()}
 
     def _size(self, where, size):
         if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= LARGEST_GROUP:
@@ -231,6 +271,10 @@ class _Reader:
         self.table(where, table, {"channels", "dt", "unit"})
         unit = self.quantity(f"{where}.unit", table.get("unit", "1"))
         channels = table.get("channels")
+        if isinstance(channels, str):
+            if channels not in self.sizes:
+                self.fail(f"{where}.channels", f"{channels!r} is neither a number nor one of the groups.")
+            channels = self.sizes[channels]
         zeros = np.zeros(1) if channels is None else np.zeros((1, self._size(f"{where}.channels", channels)))
         with self.brian2(where):
             return TimedArray(zeros * unit, dt=self.time(f"{where}.dt", table.get("dt", "1*ms")), name=name)
@@ -242,12 +286,13 @@ class _Reader:
                 refractory = read_quantity(refractory)
         with self.brian2(where):
             self.live[name] = NeuronGroup(
-                self._size(f"{where}.n", self.sizes.get(name, table.get("n"))),
+                self.sizes[name],
                 text,
                 threshold=self.text(where, table, "threshold"),
                 reset=self.text(where, table, "reset"),
                 refractory=refractory,
                 method=self.text(where, table, "method", "euler"),
+                order=self.order(where, table),
                 namespace=dict(names),
                 clock=clock,
                 name=name,
@@ -268,6 +313,7 @@ class _Reader:
                 on_post=self.text(where, table, "on_post"),
                 delay=None if delay is None else self.quantity(f"{where}.delay", delay, second.dim),
                 method=self.text(where, table, "method", "euler"),
+                order=self.order(where, table),
                 namespace=dict(names),
                 clock=clock,
                 name=name,
@@ -289,7 +335,11 @@ class _Reader:
             synapses.connect(condition=condition, p=p, n=n, namespace={})
 
     def _values(self, where, table, flagged):
-        """Assign values and initial states; returns the latter, which are drawn anew in every trial."""
+        """Assign values and initial states; returns the latter, which are drawn anew in every trial.
+
+        Values, which are drawn once, may refer to the sizes of all groups: ``N_cells``.
+        """
+        sizes = {f"N_{name}": size for name, size in self.sizes.items()}
         values = self.table(f"{where}.values", table.get("values", {}))
         initial = self.table(f"{where}.initial", table.get("initial", {}))
         group = self.live[where.partition(".")[2]]
@@ -301,19 +351,25 @@ class _Reader:
                 close = difflib.get_close_matches(variable, list(group.equations), n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 self.fail(place, f"the equations do not define {variable!r}.{hint}")
-            if not isinstance(value, str | int | float) or isinstance(value, bool):
-                self.fail(place, f"expected text or a number, found {value!r:.80}.")
             if key == "initial" and variable in flagged:
                 self.fail(place, f"{variable!r} is trainable: its start is given under values, once for all.")
-            with self.brian2(place, repr(value)):
-                view = getattr(group, variable)
-                if len(group):
-                    view.set_item(
-                        slice(None), value if isinstance(value, str) else Quantity(value), namespace={}
-                    )
+            in_turn = value if key == "values" and isinstance(value, list) else [value]
+            for step in in_turn:
+                self._assign(place, group, variable, step, sizes if key == "values" else {})
         return {
             variable: value if isinstance(value, str) else repr(value) for variable, value in initial.items()
         }
+
+    def _assign(self, where, group, variable, value, names):
+        """Give a variable its value: a number, or an expression of the group's variables."""
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            self.fail(where, f"expected text or a number, found {value!r:.80}.")
+        with self.brian2(where, repr(value)):
+            view = getattr(group, variable)
+            if len(group):
+                view.set_item(
+                    slice(None), value if isinstance(value, str) else Quantity(value), namespace=names
+                )
 
     def _sign(self, where, table, synapses):
         """Give every presynaptic neuron one sign, excitatory with the stated probability."""
@@ -323,13 +379,30 @@ class _Reader:
         fraction = sign.get("excitatory")
         if not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
             self.fail(f"{where}.sign.excitatory", f"{fraction!r} is not a fraction of the neurons.")
-        if "w" not in synapses.equations:
-            self.fail(
-                f"{where}.sign", "it gives the weights 'w' their signs, but the equations define no 'w'."
-            )
+        self._need_weights(f"{where}.sign", synapses)
         n = len(synapses.source)
         signs = np.where(np.random.permutation(n) < round(fraction * n), 1.0, -1.0)
         synapses.w_ = np.abs(synapses.w_[:]) * signs[synapses.i[:]]
+
+    def _radius(self, where, table, synapses):
+        """Scale the weights so that the largest absolute eigenvalue of their matrix is the stated one."""
+        if "radius" not in table:
+            return
+        where = f"{where}.radius"
+        self._need_weights(where, synapses)
+        radius = float(self.quantity(where, table["radius"], synapses.variables["w"].dim))
+        if synapses.source is not synapses.target:
+            self.fail(where, "source and target are different groups: such a matrix has no eigenvalues.")
+        matrix = np.zeros((len(synapses.target), len(synapses.source)))
+        np.add.at(matrix, (synapses.j[:], synapses.i[:]), synapses.w_[:])
+        largest = np.abs(np.linalg.eigvals(matrix)).max()
+        if not radius > 0 or not largest > 0:
+            self.fail(where, f"a spectral radius of {largest:g} cannot be made {radius:g}.")
+        synapses.w_ = synapses.w_[:] * (radius / largest)
+
+    def _need_weights(self, where, synapses):
+        if "w" not in synapses.equations:
+            self.fail(where, "it is about the weights 'w', but the equations define no 'w'.")
 
     # -- what is trained ------------------------------------------------------------------------------
 
