@@ -3,7 +3,7 @@
  * about the steps that are left. Backward, the filters of a neuron's synapses are brought up to date only where an
  * event or a spike gradient asks for them. */
 #define WINDOW 8   /* steps that a forward pass over the synapses serves */
-#define MARGIN 32  /* that a permutation may read behind the targets */
+#define MARGIN 256 /* that a permutation may read behind the targets */
 #define HISTORY 32 /* steps after which all filters of the gradient are brought up to date */
 
 struct Filter {
@@ -14,8 +14,8 @@ struct Filter {
    * synapse (-1) and where all is zero. */
   int32_t *row_starts, *synapse, *target;
   real *row_factor, *row_weight, *row_jump;
-  uint8_t *blocks; /* of each chunk of a row: blocks of 2 chunks, from its first target on, in which all its targets
-                      lie; NULL where it is faster to look targets up one by one */
+  uint8_t *blocks; /* of each row: blocks of 2 chunks, from the first target of a chunk on, in which its targets lie;
+                      NULL where it is faster to look targets up one by one */
 };
 
 struct Filtering {
@@ -36,20 +36,21 @@ static real *in_rows(const Filter *f, const real *values) {
 #define MOST_BLOCKS 8
 /* Where the targets of a chunk lie close together, permutations of whole registers find them faster than loads. */
 static void find_blocks(Filter *f) {
-  int64_t all = 0, chunks = f->places/CHUNK;
-  f->blocks = malloc(chunks + 1);
-  for (int64_t c = 0; c < chunks; ++c) {
-    const int32_t *target = f->target + c*CHUNK;
+  int64_t all = 0, most = 1;
+  f->blocks = malloc(f->rows + 1);
+  for (int64_t row = 0; row < f->rows; ++row) {
     int32_t span = 0;
-    for (int64_t j = 0; j < CHUNK; ++j) {
-      const int32_t distance = f->synapse[c*CHUNK + j] < 0 ? 0 : target[j] - target[0];
-      if (f->synapse[c*CHUNK + j] < 0) f->target[c*CHUNK + j] = target[0];
-      if (distance < 0 || distance >= MOST_BLOCKS*2*CHUNK) span = INT32_MAX;
-      else if (distance > span) span = distance;
+    for (int32_t r = f->row_starts[row]; r < f->row_starts[row + 1]; ++r) {
+      const int32_t first = f->target[r/CHUNK*CHUNK];
+      if (f->synapse[r] < 0) f->target[r] = first;
+      if (f->target[r] < first) span = INT32_MAX;
+      else if (f->target[r] - first > span) span = f->target[r] - first;
     }
-    all = span == INT32_MAX ? INT64_MAX/2 : all + (f->blocks[c] = span/(2*CHUNK) + 1);
+    const int64_t blocks = span/(2*CHUNK) + 1, chunks = (f->row_starts[row + 1] - f->row_starts[row])/CHUNK;
+    f->blocks[row] = blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS;
+    all += blocks*chunks, most = blocks > most ? blocks : most;
   }
-  if (all > chunks*MOST_BLOCKS*3/4) free(f->blocks), f->blocks = NULL;
+  if (most > MOST_BLOCKS) free(f->blocks), f->blocks = NULL;
 }
 #else
 static void find_blocks(Filter *f) { f->blocks = NULL; }
@@ -223,17 +224,14 @@ static inline __attribute__((always_inline)) void take_chunk(const Filter *f, Fi
   }
   _mm512_storeu_ps(g->lambda + r, l), _mm512_storeu_ps(g->mu + r, m);
 }
+#define TAKE_ROW(blocks) \
+  case blocks: for (; r < end; r += CHUNK) take_chunk(f, g, r, g->done[row], g->pending, blocks); break;
 static void take_history_nearby(const Filter *f, Filtering *g, int64_t row) {
-  const int64_t first = g->done[row], last = g->pending;
-  for (int64_t r = f->row_starts[row]; r < f->row_starts[row + 1]; r += CHUNK)
-    switch (f->blocks[r/CHUNK]) {
-      case 1: take_chunk(f, g, r, first, last, 1); break;
-      case 2: take_chunk(f, g, r, first, last, 2); break;
-      case 3: take_chunk(f, g, r, first, last, 3); break;
-      case 4: take_chunk(f, g, r, first, last, 4); break;
-      default: take_chunk(f, g, r, first, last, f->blocks[r/CHUNK]);
-    }
-  g->done[row] = last;
+  int64_t r = f->row_starts[row], end = f->row_starts[row + 1];
+  switch (f->blocks[row]) {
+    TAKE_ROW(1) TAKE_ROW(2) TAKE_ROW(3) TAKE_ROW(4) TAKE_ROW(5) TAKE_ROW(6) TAKE_ROW(7) TAKE_ROW(8)
+  }
+  g->done[row] = g->pending;
 }
 #endif
 static void bring_up_to_date(const Filter *f, Filtering *g, int64_t row, int weighted) {
