@@ -99,10 +99,11 @@ static inline void normal_numbers(const uint32_t x[4], double *to) {
 }
 #endif
 
-/* Rows of n numbers, with room for NUMBERS*LANES more. */
+/* A row, from one element to another; both are rounded to whole groups of NUMBERS*LANES. */
 #define ROW(name) \
-  void name(real *restrict row, int64_t n, uint64_t seed, uint32_t place, uint32_t step, uint32_t trial) { \
-    for (int64_t i = 0; i < n; i += NUMBERS*LANES) \
+  void name(real *restrict row, int64_t first, int64_t end, uint64_t seed, uint32_t place, uint32_t step, \
+            uint32_t trial) { \
+    for (int64_t i = first - first % (NUMBERS*LANES); i < end; i += NUMBERS*LANES) \
       for (int lane = 0; lane < LANES; ++lane) { \
         uint32_t x[4] = {(uint32_t)(i/NUMBERS) + lane, trial, step, place}; \
         philox(x, (uint32_t)seed, (uint32_t)(seed >> 32)); \

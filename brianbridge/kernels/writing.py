@@ -148,7 +148,10 @@ class Writing:
 
     def row_pointer(self, name, type, prefix, found, lines):
         """Pointer to this step's row of an input or of random numbers, or of their gradients."""
-        source, number, text = self.tables.rows[name]
+        tables = self.tables
+        source, number, text = tables.rows[name]
+        if source == "noise" and tables.noise_type(number) == "wide":
+            type = "const double"
         arrays = ("grad_" if prefix else "") + ("inputs" if source == "input" else "noise")
         trials = f"p->{source}_trials[{number}]"
         columns = f"p->{source}_columns[{number}]"
@@ -156,7 +159,11 @@ class Writing:
         place = f"({row}*{trials} + ({trials} > 1 ? w->b : 0))*{columns}"
         used = [n for n in POINTER.findall(text)]
         declared = [line for used_name in used for line in self.pointer(used_name, found, lines)]
-        return [*declared, f"{type} *restrict {prefix}{name} = ({type} *)p->{arrays}[{number}] + {place};"]
+        pointer = f"({type} *)p->{arrays}[{number}] + {place}"
+        if number < len(tables.noise_keys) and arrays == "noise":
+            drawn = f"drawn_row(w, {number}, {text}, sizeof({type}))"
+            pointer = f"p->draws[{number}] ? ({type} *){drawn} : {pointer}"
+        return [*declared, f"{type} *restrict {prefix}{name} = {pointer};"]
 
 
 def place_of(effect):

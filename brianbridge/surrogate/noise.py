@@ -71,6 +71,11 @@ class DrawnNoise:
         return self._kept_rows[draw - self.kept.start]
 
     @property
+    def first(self):
+        """Number of the first draw."""
+        return self.draws.start
+
+    @property
     def rows(self):
         """All of them: Tensor, shape (draws, batch, n)."""
         none = torch.zeros(0, self.batch, self.n, dtype=self.dtype, device=self.device)
