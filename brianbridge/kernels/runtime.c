@@ -104,7 +104,7 @@ typedef struct {
   int64_t length; /* of a buffer */
   real *products[PRODUCTS]; /* pairs of vectors whose outer products are still to be added */
   int64_t product_count[PRODUCTS];
-  Row *rows;
+  Row *random;
   char *tape;
   int64_t tape_used, tape_room;
   unsigned rounding; /* of the thread, as it was */
@@ -203,36 +203,42 @@ static void pop(Work *w, void *data, int64_t bytes) {
 
 /* Random numbers are made when they are first read, in groups of so many bytes, and kept until the next step. */
 #define GROUP 256
-static void start_row(Work *w, int64_t number) {
-  Row *row = &w->rows[number];
-  if (row->numbers) return;
-  const int64_t bytes = (w->p->noise_columns[number]*sizeof(double)/GROUP + 1)*GROUP;
-  row->numbers = aligned_alloc(64, bytes);
-  row->ordered = w->p->noise_order[number] ? aligned_alloc(64, bytes) : row->numbers;
-  row->drawn = calloc(bytes/GROUP, sizeof(int64_t));
+static void *start_row(Work *w, int64_t number) {
+  Row *row = &w->random[number];
+  if (!row->numbers) {
+    const int64_t bytes = (w->p->noise_columns[number]*sizeof(double)/GROUP + 1)*GROUP;
+    row->numbers = aligned_alloc(64, bytes);
+    row->ordered = w->p->noise_order[number] ? aligned_alloc(64, bytes) : row->numbers;
+    row->drawn = calloc(bytes/GROUP, sizeof(int64_t));
+  }
+  return row->ordered;
 }
-static inline void draw(Work *w, int64_t number, int64_t step, int64_t first, int64_t end, int64_t size) {
+static inline void draw_groups(Work *w, int64_t number, int64_t step, int64_t first, int64_t end, int64_t size) {
   const Problem *p = w->p;
-  Row *row = &w->rows[number];
+  Row *row = &w->random[number];
   const int64_t now = step*p->batch + w->b + 1;
-  for (int64_t g = first*size/GROUP; g*GROUP < end*size; ++g)
-    if (row->drawn[g] != now) {
-      row->drawn[g] = now;
-      p->draws[number](row->numbers, g*GROUP/size, (g + 1)*GROUP/size, p->seed, p->place[number], step, w->b);
+  for (int64_t g = first*size/GROUP, done; g*GROUP < end*size; g = done) {
+    for (done = g; done*GROUP < end*size && row->drawn[done] != now; ++done) row->drawn[done] = now;
+    if (done > g) p->draws[number](row->numbers, g*GROUP/size, done*GROUP/size, p->seed, p->place[number], step, w->b);
+    else ++done;
+  }
+}
+/* Makes sure that the numbers from one element to another are there, each of so many bytes. */
+static inline void draw_numbers(Work *w, int64_t number, int64_t step, int64_t first, int64_t end, int64_t size) {
+  const int32_t *order = w->p->noise_order[number];
+  const Row *row = &w->random[number];
+  if (!w->p->draws[number]) return;
+  if (!order) draw_groups(w, number, step, first, end, size);
+  else
+    for (int64_t i = first; i < end; ++i) {
+      draw_groups(w, number, step, order[i], order[i] + 1, size);
+      memcpy(row->ordered + i*size, row->numbers + order[i]*size, size);
     }
 }
-/* All numbers of a place. */
 static void *drawn_row(Work *w, int64_t number, int64_t step, int64_t size) {
-  const int64_t n = w->p->noise_columns[number];
-  const int32_t *order = w->p->noise_order[number];
-  start_row(w, number);
-  Row *row = &w->rows[number];
-  draw(w, number, step, 0, n, size);
-  if (order && size == 4)
-    for (int64_t i = 0; i < n; ++i) ((int32_t *)row->ordered)[i] = ((int32_t *)row->numbers)[order[i]];
-  else if (order)
-    for (int64_t i = 0; i < n; ++i) ((int64_t *)row->ordered)[i] = ((int64_t *)row->numbers)[order[i]];
-  return row->ordered;
+  void *row = start_row(w, number);
+  draw_numbers(w, number, step, 0, w->p->noise_columns[number], size);
+  return row;
 }
 
 static void start_list(Lists *l) {
@@ -463,7 +469,7 @@ static void start_work(Work *w, Simulation *s, int64_t thread) {
   w->buffer = malloc(buffer_count()*w->length*sizeof(real) + 64);
   w->zeros = calloc(w->length, sizeof(real));
   w->gradient = p->gradient ? p->gradient + thread * p->gradients : NULL;
-  w->rows = calloc(p->places + 1, sizeof(Row));
+  w->random = calloc(p->places + 1, sizeof(Row));
   w->ring = calloc(p->events + 1, sizeof(char *));
   w->spiked = calloc(p->events + 1, sizeof(uint8_t *));
   int64_t largest = 0;
@@ -480,11 +486,11 @@ static void end_work(Work *w) {
   for (int64_t e = 0; e < w->p->events; ++e) free(w->ring[e]), free(w->spiked[e]);
   for (int64_t j = 0; j < PRODUCTS; ++j) free(w->products[j]);
   for (int64_t j = 0; j < w->p->places; ++j) {
-    if (w->rows[j].ordered != w->rows[j].numbers) free(w->rows[j].ordered);
-    free(w->rows[j].numbers), free(w->rows[j].drawn);
+    if (w->random[j].ordered != w->random[j].numbers) free(w->random[j].ordered);
+    free(w->random[j].numbers), free(w->random[j].drawn);
   }
   free(w->state), free(w->adjoint), free(w->buffer), free(w->zeros), free(w->all), free(w->ring);
-  free(w->spiked), free(w->rows);
+  free(w->spiked), free(w->random);
 }
 
 static void keep(Work *w, int64_t place) {

@@ -7,9 +7,10 @@ from brianbridge.kernels.values import C_TYPES
 __all__ = ["SCATTERED", "Writing", "place_of", "plain_line", "scatter_line"]
 
 #: Names by their first letters: states, temporary arrays, constants, events, index arrays, random numbers,
-#: inputs, outputs and their gradients, used-up gradients of events, literals, grids, indices along grids,
+#: some of them only, inputs, outputs and their gradients, used-up gradients of events, literals, grids, indices along grids,
 #: marks, reciprocals; and gradients of arrays.
-POINTER = re.compile(r"\b(?:[smczirxogelyhuq]_\w+|d_[smczrxy]_\w+|t\b)")
+POINTER = re.compile(r"\b(?:[smczirnxogelyhuq]_\w+|d_[smczrxy]_\w+|t\b)")
+NUMBERS = re.compile(r"\br_(\d+)\[i\]")  # random ones, of every element
 SCATTERED = ("put", "add", "multiply", "assign")
 
 
@@ -63,6 +64,15 @@ class Writing:
         """A whole number of the network as a parameter of the kernel."""
         return f"(int64_t){self.tables.extent(number)}"
 
+    def drawing(self, lines, first, end):
+        """Lines, after others that draw what they read of random numbers from one element to another."""
+        drawn = dict.fromkeys(NUMBERS.findall("\n".join(lines)))
+        draws = [
+            f"draw_numbers(w, {number}, {self.tables.rows[f'r_{number}'][2]}, {first}, {end}, sizeof(*n_{number}));"
+            for number in drawn
+        ]
+        return draws + [NUMBERS.sub(r"n_\1[i]", line) for line in lines]
+
     # -- names ----------------------------------------------------------------------------------------
 
     def event_number(self, symbol):
@@ -111,7 +121,7 @@ class Writing:
         if kind in ("s", "m", "z"):
             type, number = C_TYPES[self.type(name)], tables.array_number(name)
             return [f"{type} *restrict {name} = ({type} *)(w->state + p->offsets[{number}]);"]
-        if kind in ("r", "x"):
+        if kind in ("r", "n", "x"):
             return self.row_pointer(name, "const real", "", found, lines)
         if kind == "o":
             number = name[2:]
@@ -149,7 +159,7 @@ class Writing:
     def row_pointer(self, name, type, prefix, found, lines):
         """Pointer to this step's row of an input or of random numbers, or of their gradients."""
         tables = self.tables
-        source, number, text = tables.rows[name]
+        source, number, text = tables.rows[name.replace("n_", "r_")]
         if source == "noise" and tables.noise_type(number) == "wide":
             type = "const double"
         arrays = ("grad_" if prefix else "") + ("inputs" if source == "input" else "noise")
@@ -162,6 +172,7 @@ class Writing:
         pointer = f"({type} *)p->{arrays}[{number}] + {place}"
         if number < len(tables.noise_keys) and arrays == "noise":
             drawn = f"drawn_row(w, {number}, {text}, sizeof({type}))"
+            drawn = f"start_row(w, {number})" if name[0] == "n" else drawn
             pointer = f"p->draws[{number}] ? ({type} *){drawn} : {pointer}"
         return [*declared, f"{type} *restrict {prefix}{name} = {pointer};"]
 
