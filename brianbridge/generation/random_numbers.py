@@ -29,8 +29,8 @@ class Draw(Function):
     Attributes
     ----------
     function : str
-        ``'rand'``, ``'randn'``, ``'poisson'`` (a uniform number for its quantile), or the name of a function of
-        the user.
+        ``'rand'``, ``'randn'``, ``'poisson'`` (a uniform number, of which a count is made), or the name of a
+        function of the user.
     number : int
         The place: 0 for the first call in the code.
     shared : bool

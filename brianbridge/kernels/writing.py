@@ -6,9 +6,9 @@ from brianbridge.kernels.values import C_TYPES
 
 __all__ = ["SCATTERED", "Writing", "place_of", "plain_line", "scatter_line"]
 
-#: Names by their first letters: states, temporary arrays, constants, events, index arrays, random numbers,
-#: some of them only, inputs, outputs and their gradients, used-up gradients of events, literals, grids, indices along grids,
-#: marks, reciprocals; and gradients of arrays.
+#: Names by their first letters: states, temporary arrays, constants, events, index arrays, random numbers
+#: (all, or only some of them), inputs, outputs and their gradients, used-up gradients of events, literals,
+#: grids, indices along grids, marks, reciprocals; and gradients of arrays.
 POINTER = re.compile(r"\b(?:[smczirnxogelyhuq]_\w+|d_[smczrxy]_\w+|t\b)")
 NUMBERS = re.compile(r"\br_(\d+)\[i\]")  # random ones, of every element
 SCATTERED = ("put", "add", "multiply", "assign")
@@ -66,11 +66,10 @@ class Writing:
 
     def drawing(self, lines, first, end):
         """Lines, after others that draw what they read of random numbers from one element to another."""
-        drawn = dict.fromkeys(NUMBERS.findall("\n".join(lines)))
-        draws = [
-            f"draw_numbers(w, {number}, {self.tables.rows[f'r_{number}'][2]}, {first}, {end}, sizeof(*n_{number}));"
-            for number in drawn
-        ]
+        draws = []
+        for number in dict.fromkeys(NUMBERS.findall("\n".join(lines))):
+            step = self.tables.rows[f"r_{number}"][2]
+            draws.append(f"draw_numbers(w, {number}, {step}, {first}, {end}, sizeof(*n_{number}));")
         return draws + [NUMBERS.sub(r"n_\1[i]", line) for line in lines]
 
     # -- names ----------------------------------------------------------------------------------------
@@ -171,10 +170,11 @@ class Writing:
         declared = [line for used_name in used for line in self.pointer(used_name, found, lines)]
         pointer = f"({type} *)p->{arrays}[{number}] + {place}"
         if number < len(tables.noise_keys) and arrays == "noise":
-            drawn = f"drawn_row(w, {number}, {text}, sizeof({type}))"
-            drawn = f"start_row(w, {number})" if name[0] == "n" else drawn
+            whole = f"drawn_row(w, {number}, {text}, sizeof({type}))"
+            drawn = f"start_row(w, {number})" if name[0] == "n" else whole
             pointer = f"p->draws[{number}] ? ({type} *){drawn} : {pointer}"
-        return [*declared, f"{type} *restrict {prefix}{name} = {pointer};"]
+        restrict = "" if name[0] == "n" else "restrict "  # the numbers of a part come one after the other
+        return [*declared, f"{type} *{restrict}{prefix}{name} = {pointer};"]
 
 
 def place_of(effect):

@@ -198,6 +198,7 @@ class Surrogate(nn.Module):
         run = self._start(compiled, inputs, duration, initial, noise, batch, seed)
         recorded, carried = self._advance(compiled, run)
         given = seed is not None or getattr(initial, "seed", None) is not None
+        final = zip(compiled.carried, carried, strict=True)
         return Records(
             model=self.model,
             values={".".join(name): value for name, value in zip(names, recorded)},
@@ -206,7 +207,7 @@ class Surrogate(nn.Module):
             dt=self.dt,
             first=run.first,
             when=when,
-            final=State(zip(compiled.carried, carried, strict=True), run.first + run.steps, run.seed if given else None),
+            final=State(final, run.first + run.steps, run.seed if given else None),
             noise=run.noise,
         )
 

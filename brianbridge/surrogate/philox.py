@@ -1,8 +1,8 @@
 """Random numbers by their place alone: Philox4x32-10 (Salmon et al. 2011), the normal ones by Box and Muller.
 
 Salmon, Moraes, Dror and Shaw (2011), Parallel random numbers: as easy as 1, 2, 3, SC11. The seed is the key,
-(element, trial, step, place) the counter. ``kernels/random.c`` makes the same numbers, to the last bit: it adds
-and multiplies in the same order.
+(element, trial, step, place) the counter. ``kernels/random.c`` makes the same numbers, to the last bit: it
+adds and multiplies in the same order.
 """
 
 import math
@@ -102,13 +102,11 @@ def _of_53_bits(a, b):
 
 def _normal_pair(a, b):
     rest = (b & 0x3FFFFFFF) - 2**29
-    return _normals(
-        a.to(torch.float32) * 2.0**-32 + 2.0**-33, b >> 30, rest.to(torch.float32) * 2.0**-30
-    )
+    return _normals(a.to(torch.float32) * 2.0**-32 + 2.0**-33, b >> 30, rest.to(torch.float32) * 2.0**-30)
 
 
 def _normals(u, quarter, angle):
-    """Two normal numbers from one of (0, 1], a quarter of the circle, and an angle from its middle in quarters."""
+    """Two normal numbers from a number of (0, 1], a quarter of the circle, and an angle from its middle."""
     x = angle * (math.pi / 2)
     square = -2 * _logarithm(u) + 2.0**-100
     radius = square * torch.rsqrt(square)  # rounded correctly, which torch.sqrt is not

@@ -96,9 +96,7 @@ class _Segment:
         for k in self.varying:
             constants[k] = next(tensors)
         rows = self.run.rows | {name: rows_of(name, next(tensors)) for name in self.inputs}
-        noise = self.run.noise | {
-            key: replace(self.run.noise[key], rows=next(tensors)) for key in self.noise
-        }
+        noise = self.run.noise | {key: replace(self.run.noise[key], rows=next(tensors)) for key in self.noise}
         run = replace(self.run, rows=rows, noise=noise)
         state, chunk = self.compiled.advance(run, constants, state, self.first, self.last)
         return (*_flatten(state)[0], *chunk)
