@@ -1,7 +1,7 @@
 """Random numbers in abstract code, numbered so that they can be named, drawn apart and replayed.
 
 The surrogate and the frozen Brian2 network make the same text of the same code, so that Brian2's optimiser
-orders their sums alike. Numbers whose distribution is fixed are drawn in advance: ``rand()``, ``randn()``,
+orders their sums alike. Numbers whose distribution is fixed are drawn as they are: ``rand()``, ``randn()``,
 and what a stateful function without arguments returns, such as a `BinomialFunction`. ``poisson(x)`` depends
 on the state; it becomes a quantile, ``_poisson_quantile(u, x)`` of a uniform number u, so that what is drawn
 does not.
@@ -48,7 +48,7 @@ class Draw(Function):
 
 
 def _never_called(*_):
-    raise NotImplementedError("Random numbers are drawn in advance.")
+    raise NotImplementedError("Random numbers are drawn by the surrogate, or replayed.")
 
 
 def poisson_quantile(probability, mean):
