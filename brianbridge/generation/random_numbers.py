@@ -1,9 +1,10 @@
 """Random numbers in abstract code, numbered so that they can be named, drawn apart and replayed.
 
 The surrogate and the frozen Brian2 network make the same text of the same code, so that Brian2's optimiser
-orders their sums alike. Numbers whose distribution is fixed are drawn in advance: ``rand()``, ``randn()``,
+orders their sums alike. Numbers whose distribution is fixed are drawn as they are: ``rand()``, ``randn()``,
 and what a stateful function without arguments returns, such as a `BinomialFunction`. ``poisson(x)`` depends
-on the state; it becomes a quantile, ``_poisson_quantile(rand(), x)``, so that what is drawn does not.
+on the state; it becomes a quantile, ``_poisson_quantile(u, x)`` of a uniform number u, so that what is drawn
+does not.
 """
 
 import re
@@ -28,7 +29,8 @@ class Draw(Function):
     Attributes
     ----------
     function : str
-        ``'rand'``, ``'randn'`` or the name of a function of the user.
+        ``'rand'``, ``'randn'``, ``'poisson'`` (a uniform number, of which a count is made), or the name of a
+        function of the user.
     number : int
         The place: 0 for the first call in the code.
     shared : bool
@@ -46,7 +48,7 @@ class Draw(Function):
 
 
 def _never_called(*_):
-    raise NotImplementedError("Random numbers are drawn in advance.")
+    raise NotImplementedError("Random numbers are drawn by the surrogate, or replayed.")
 
 
 def poisson_quantile(probability, mean):
@@ -62,7 +64,8 @@ def poisson_quantile(probability, mean):
     -------
     ndarray of int32
     """
-    return np.asarray(stats.poisson.ppf(probability, mean)).astype(np.int32)
+    counts = np.asarray(stats.poisson.ppf(probability, mean))
+    return np.maximum(counts, 0).astype(np.int32)  # scipy's quantile of zero is -1
 
 
 _QUANTILE = Function(poisson_quantile, arg_units=[1, 1], return_unit=1, return_type="integer")
@@ -115,7 +118,7 @@ def number_draws(code, prefix, group, functions=None):
         for name, f in (functions or {}).items()
         if draws_numbers(f) and f is not DEFAULT_FUNCTIONS.get(name)
     }
-    call = re.compile(rf"\b({'|'.join(['randn?', *map(re.escape, samplers)])})\s*\(\s*\)")
+    call = re.compile(rf"\b({'|'.join(['randn?', 'poisson', *map(re.escape, samplers)])})\s*\(\s*\)")
     prefix = re.sub(r"\W", "_", prefix)
     names = {}
 
@@ -132,7 +135,7 @@ def number_draws(code, prefix, group, functions=None):
             names[name] = Draw(function, len(names), shared, sample)
             return f"{name}(t)" if shared else f"{name}(t, {_element(group)})"
 
-        return call.sub(replacement, re.sub(r"\bpoisson\s*\(", "_poisson_quantile(rand(), ", statement))
+        return call.sub(replacement, re.sub(r"\bpoisson\s*\(", "_poisson_quantile(poisson(), ", statement))
 
     code = "".join(number(part) for part in re.split(r"([;\n])", code))
     if "_poisson_quantile(" in code:

@@ -6,12 +6,14 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from brianbridge.kernels.random_rows import row_function
+
 __all__ = ["TORCH_TYPES", "Call"]
 
 TORCH_TYPES = {"bool": torch.bool, "int": torch.int32, "long": torch.int64, "wide": torch.float64}
 ALIGNMENT = 64
 #: Members of `Problem` that are numbers; all others are addresses.
-NUMBERS = "batch first steps threads lanes segment taping arrays block gradients events".split()
+NUMBERS = "batch first steps threads lanes segment taping arrays block gradients events places seed".split()
 
 
 class Problem(ctypes.Structure):
@@ -26,6 +28,7 @@ class Problem(ctypes.Structure):
             constants indices gradient_offsets gradients gradient
             inputs grad_inputs input_rows input_columns input_trials
             noise grad_noise noise_first noise_columns noise_trials
+            places draws place noise_order seed
             outputs grad_outputs output_first output_columns output_given
             events event_size event_array event_history
             history_in history_out grad_history_out grad_history_in
@@ -140,6 +143,22 @@ class Call:
             setattr(problem, f"{name}_columns", self.numbers(t.shape[2] for t in tensors))
         problem.input_rows = self.numbers(t.shape[0] for t in self.inputs)
         problem.noise_first = self.numbers(self.feed.noise_first)
+        self._describe_draws()
+
+    def _describe_draws(self):
+        """Random numbers that the kernel draws by itself, where it needs them."""
+        problem, feed, arranged = self.problem, self.feed, self.kernel.source.arranged
+        functions, places, orders = [], [], []
+        for number, draw in enumerate(feed.draws):
+            function, place = draw or (None, 0)
+            functions.append(draw and row_function(function, feed.noise[number].dtype))
+            places.append(place)
+            order = arranged.get(("noise", number)) if draw else None
+            orders.append(None if order is None else order.synapses.astype(np.int32))
+        problem.places, problem.seed = len(feed.draws), feed.seed
+        problem.draws = self.numbers((address or 0 for address in functions), np.uintp)
+        problem.place = self.numbers(places)
+        problem.noise_order = self.addresses(orders)
 
     def _describe_outputs(self):
         kernel, problem, feed, tables = self.kernel, self.problem, self.feed, self.kernel.tables

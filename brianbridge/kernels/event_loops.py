@@ -49,6 +49,7 @@ class EventLoops(Writing):
 
     def deliver(self, event, route, part, inner):
         """Loop over the events that arrive, in the order of Brian2's queue."""
+        inner = self.drawing(inner, "i", "i + 1")
         number = self.event_number(event)
         return [
             f"const Lists *l = &w->trial->spikes[{number}];",

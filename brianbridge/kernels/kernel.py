@@ -31,9 +31,14 @@ class Feed:
         Events of the present step and of those before, newest first.
     inputs : dict of str to Tensor, shape (time, batch or 1, n)
     noise : list of Tensor, shape (draws, batch or 1, n)
-        Random numbers of every place, then the events of every group that only sends some.
+        Random numbers of every place, without rows where the kernel draws them; then the events of every
+        group that only sends some.
     noise_first : list of int
         Step of the first row.
+    draws : list of (str, int) or None
+        For every place of random numbers that the kernel draws: function, and number of the place.
+    seed : int
+        Of the random numbers.
     threads : int
     segment : int, 'auto' or None
     """
@@ -46,6 +51,8 @@ class Feed:
     inputs: dict
     noise: list
     noise_first: list
+    draws: list
+    seed: int
     threads: int
     segment: object
 

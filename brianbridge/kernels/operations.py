@@ -80,6 +80,8 @@ def in_c(value):
         kind = "" if type in FLOATING else "whole_"
         left, right = (cast(a, type) for a in arguments)
         return f"({C_TYPES[type]}){kind}{op}({left}, {right})"
+    if op == "poisson_quantile":
+        return f"poisson_quantile({', '.join(names)})"
     if op in ("int", "floor", "ceil"):
         inner = names[0] if op == "int" else f"{op}({names[0]})"
         return f"({C_TYPES[type]})({inner})"

@@ -314,7 +314,8 @@ class Reader:
             row, index = self.tables.given_events(key.removeprefix("spikes "), step), ""
         else:
             row, index = self.tables.noise(key, step, self.part.block)
-        return self.body.value("row", "real", symbol=row, index=index, varied=self.tables.varies(row))
+        type = self.tables.noise_type(int(row[2:]))
+        return self.body.value("row", type, symbol=row, index=index, varied=self.tables.varies(row))
 
     def Call(self, node):
         if _is_gather(node):
@@ -440,6 +441,10 @@ class Reader:
 
     def call_timestep(self, time, dt):
         return self.whole("timestep", time, dt)
+
+    def call_poisson_quantile(self, probability, mean):
+        probability, mean = (self.cast(self.call_tensor(x), "wide") for x in (probability, mean))
+        return self.body.value("poisson_quantile", "int", probability, mean, varied=False)
 
     def call_guarded(self, function, *arguments):
         """A function that may be singular where it is not used."""

@@ -167,6 +167,8 @@ class RowLoops(Writing):
 
     def arriving_rows(self, grid, e, delay, inner):
         """Loop over the events that arrive; neurons after the last row have no synapses."""
+        columns = self.whole(grid.columns)
+        inner = self.drawing(inner, f"row*{columns}", f"(row + 1)*{columns}")
         return [
             f"const Lists *l = &w->trial->spikes[{e}];",
             f"const int64_t q = l->count - 1 - {delay};",

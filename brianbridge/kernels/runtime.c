@@ -22,6 +22,9 @@
 #define TIMED(ticks, call) call
 #endif
 
+/* Draws a row of random numbers, from one element to another (random.c). */
+typedef void Draw(void *row, int64_t first, int64_t end, uint64_t seed, uint32_t place, uint32_t step, uint32_t trial);
+
 typedef struct {
   int64_t batch, first, steps, threads, lanes, segment, taping;
   const double *literals;
@@ -39,6 +42,11 @@ typedef struct {
   const int64_t *input_rows, *input_columns, *input_trials;
   void *const *noise, *const *grad_noise;
   const int64_t *noise_first, *noise_columns, *noise_trials;
+  int64_t places; /* where random numbers are needed; they are given, or a function draws them */
+  Draw *const *draws;
+  const int64_t *place;
+  const int32_t *const *noise_order; /* number of each element, or NULL: as they are */
+  uint64_t seed;
   void *const *outputs, *const *grad_outputs;
   const int64_t *output_first, *output_columns;
   const uint8_t *output_given; /* whether an output has a gradient */
@@ -82,6 +90,12 @@ typedef struct {
   Filter *filters;
 } Simulation;
 
+/* Random numbers of one place in one step. */
+typedef struct {
+  char *numbers, *ordered;
+  int64_t *drawn; /* for every group of numbers: when it was drawn */
+} Row;
+
 typedef struct {
   const Problem *p;
   Simulation *simulation;
@@ -95,6 +109,7 @@ typedef struct {
   real *products[PRODUCTS]; /* pairs of vectors whose outer products are still to be added */
   int64_t product_count[PRODUCTS];
   Filtering *filtering;
+  Row *random;
   char *tape;
   int64_t tape_used, tape_room;
   unsigned rounding; /* of the thread, as it was */
@@ -154,6 +169,25 @@ static inline real fast_sigmoid(real x, double width, double height) {
   real u = 1 + fabs(x) / (real)width;
   return (real)height / (u * u);
 }
+/* The number of events up to which a Poisson variable comes with this probability, found one by one; where many are
+ * expected, from the most likely number on. Probabilities are multiples of that of the first number. */
+#define NEGLIGIBLE 1e-20
+static int32_t poisson_quantile(double probability, double mean) {
+  if (!(mean >= 0 && mean < INT32_MAX)) return INT32_MIN; /* as numpy makes of NaN */
+  int64_t count = 0;
+  double each = 1, sum = 1, all = exp(mean);
+  if (mean > 30) {
+    count = (int64_t)mean, sum = 0;
+    for (int64_t k = count; k >= 0 && each > NEGLIGIBLE; --k) sum += each, each *= k/mean;
+    all = sum, each = 1;
+    for (int64_t k = count + 1; (each *= mean/k) > NEGLIGIBLE; ++k) all += each;
+    each = 1;
+  }
+  const double wanted = probability*all;
+  while (count > 0 && sum - each >= wanted) sum -= each, each *= count--/mean;
+  while (sum < wanted && each > NEGLIGIBLE*sum) each *= mean/++count, sum += each;
+  return (int32_t)count;
+}
 static inline int64_t input_row(double time, double dt, double upsampling, int64_t rows) {
   int64_t row = (int64_t)(nearbyint(time / (dt / upsampling)) / upsampling);
   return row < 0 ? 0 : row < rows ? row : rows - 1;
@@ -170,6 +204,46 @@ static void push(Work *w, const void *data, int64_t bytes) {
 static void pop(Work *w, void *data, int64_t bytes) {
   w->tape_used -= bytes;
   memcpy(data, w->tape + w->tape_used, bytes);
+}
+
+/* Random numbers are made when they are first read, in groups of so many bytes, and kept until the next step. */
+#define GROUP 256
+static void *start_row(Work *w, int64_t number) {
+  Row *row = &w->random[number];
+  if (!row->numbers) {
+    const int64_t bytes = (w->p->noise_columns[number]*sizeof(double)/GROUP + 1)*GROUP;
+    row->numbers = aligned_alloc(64, bytes);
+    row->ordered = w->p->noise_order[number] ? aligned_alloc(64, bytes) : row->numbers;
+    row->drawn = calloc(bytes/GROUP, sizeof(int64_t));
+  }
+  return row->ordered;
+}
+static inline void draw_groups(Work *w, int64_t number, int64_t step, int64_t first, int64_t end, int64_t size) {
+  const Problem *p = w->p;
+  Row *row = &w->random[number];
+  const int64_t now = step*p->batch + w->b + 1;
+  for (int64_t g = first*size/GROUP, done; g*GROUP < end*size; g = done) {
+    for (done = g; done*GROUP < end*size && row->drawn[done] != now; ++done) row->drawn[done] = now;
+    if (done > g) p->draws[number](row->numbers, g*GROUP/size, done*GROUP/size, p->seed, p->place[number], step, w->b);
+    else ++done;
+  }
+}
+/* Makes sure that the numbers from one element to another are there, each of so many bytes. */
+static inline void draw_numbers(Work *w, int64_t number, int64_t step, int64_t first, int64_t end, int64_t size) {
+  const int32_t *order = w->p->noise_order[number];
+  const Row *row = &w->random[number];
+  if (!w->p->draws[number]) return;
+  if (!order) draw_groups(w, number, step, first, end, size);
+  else
+    for (int64_t i = first; i < end; ++i) {
+      draw_groups(w, number, step, order[i], order[i] + 1, size);
+      memcpy(row->ordered + i*size, row->numbers + order[i]*size, size);
+    }
+}
+static void *drawn_row(Work *w, int64_t number, int64_t step, int64_t size) {
+  void *row = start_row(w, number);
+  draw_numbers(w, number, step, 0, w->p->noise_columns[number], size);
+  return row;
 }
 
 static void start_list(Lists *l) {
@@ -393,6 +467,7 @@ static void start_work(Work *w, Simulation *s, int64_t thread, int64_t backward)
   w->buffer = malloc(buffer_count()*w->length*sizeof(real) + 64);
   w->zeros = calloc(w->length, sizeof(real));
   w->gradient = p->gradient ? p->gradient + thread * p->gradients : NULL;
+  w->random = calloc(p->places + 1, sizeof(Row));
   w->ring = calloc(p->events + 1, sizeof(char *));
   w->spiked = calloc(p->events + 1, sizeof(uint8_t *));
   int64_t largest = 0;
@@ -409,8 +484,12 @@ static void end_work(Work *w) {
 #endif
   for (int64_t e = 0; e < w->p->events; ++e) free(w->ring[e]), free(w->spiked[e]);
   for (int64_t j = 0; j < PRODUCTS; ++j) free(w->products[j]);
+  for (int64_t j = 0; j < w->p->places; ++j) {
+    if (w->random[j].ordered != w->random[j].numbers) free(w->random[j].ordered);
+    free(w->random[j].numbers), free(w->random[j].drawn);
+  }
   free(w->state), free(w->adjoint), free(w->buffer), free(w->zeros), free(w->all), free(w->ring);
-  free(w->spiked);
+  free(w->spiked), free(w->random);
   end_filtering(w);
 }
 

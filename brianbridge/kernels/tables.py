@@ -201,6 +201,11 @@ class Tables:
         self.rows[name] = "noise", number, step
         return name, "0" if self.rendered.noise[key][1] == 1 != block.size else ""
 
+    def noise_type(self, number):
+        """Type of the random numbers of a place; a count is made of a number in double precision."""
+        keys = self.noise_keys[number : number + 1]
+        return "wide" if keys and self.rendered.noise[keys[0]][0] == "poisson" else "real"
+
     def given_events(self, key, step):
         number = len(self.noise_keys) + self.rendered.events.index(key)
         name = f"r_{number}"

@@ -6,10 +6,11 @@ from brianbridge.kernels.values import C_TYPES
 
 __all__ = ["SCATTERED", "Writing", "place_of", "plain_line", "scatter_line"]
 
-#: Names by their first letters: states, temporary arrays, constants, events, index arrays, random numbers,
-#: inputs, outputs and their gradients, used-up gradients of events, literals, grids, indices along grids,
-#: marks, reciprocals; and gradients of arrays.
-POINTER = re.compile(r"\b(?:[smczirxogelyhuq]_\w+|d_[smczrxy]_\w+|t\b)")
+#: Names by their first letters: states, temporary arrays, constants, events, index arrays, random numbers
+#: (all, or only some of them), inputs, outputs and their gradients, used-up gradients of events, literals,
+#: grids, indices along grids, marks, reciprocals; and gradients of arrays.
+POINTER = re.compile(r"\b(?:[smczirnxogelyhuq]_\w+|d_[smczrxy]_\w+|t\b)")
+NUMBERS = re.compile(r"\br_(\d+)\[i\]")  # random ones, of every element
 SCATTERED = ("put", "add", "multiply", "assign")
 
 
@@ -65,6 +66,14 @@ class Writing:
         """A whole number of the network as a parameter of the kernel."""
         return f"(int64_t){self.tables.extent(number)}"
 
+    def drawing(self, lines, first, end):
+        """Lines, after others that draw what they read of random numbers from one element to another."""
+        draws = []
+        for number in dict.fromkeys(NUMBERS.findall("\n".join(lines))):
+            step = self.tables.rows[f"r_{number}"][2]
+            draws.append(f"draw_numbers(w, {number}, {step}, {first}, {end}, sizeof(*n_{number}));")
+        return draws + [NUMBERS.sub(r"n_\1[i]", line) for line in lines]
+
     # -- names ----------------------------------------------------------------------------------------
 
     def event_number(self, symbol):
@@ -113,7 +122,7 @@ class Writing:
         if kind in ("s", "m", "z"):
             type, number = C_TYPES[self.type(name)], tables.array_number(name)
             return [f"{type} *restrict {name} = ({type} *)(w->state + p->offsets[{number}]);"]
-        if kind in ("r", "x"):
+        if kind in ("r", "n", "x"):
             return self.row_pointer(name, "const real", "", found, lines)
         if kind == "o":
             number = name[2:]
@@ -151,7 +160,10 @@ class Writing:
 
     def row_pointer(self, name, type, prefix, found, lines):
         """Pointer to this step's row of an input or of random numbers, or of their gradients."""
-        source, number, text = self.tables.rows[name]
+        tables = self.tables
+        source, number, text = tables.rows[name.replace("n_", "r_")]
+        if source == "noise" and tables.noise_type(number) == "wide":
+            type = "const double"
         arrays = ("grad_" if prefix else "") + ("inputs" if source == "input" else "noise")
         trials = f"p->{source}_trials[{number}]"
         columns = f"p->{source}_columns[{number}]"
@@ -159,7 +171,13 @@ class Writing:
         place = f"({row}*{trials} + ({trials} > 1 ? w->b : 0))*{columns}"
         used = [n for n in POINTER.findall(text)]
         declared = [line for used_name in used for line in self.pointer(used_name, found, lines)]
-        return [*declared, f"{type} *restrict {prefix}{name} = ({type} *)p->{arrays}[{number}] + {place};"]
+        pointer = f"({type} *)p->{arrays}[{number}] + {place}"
+        if number < len(tables.noise_keys) and arrays == "noise":
+            whole = f"drawn_row(w, {number}, {text}, sizeof({type}))"
+            drawn = f"start_row(w, {number})" if name[0] == "n" else whole
+            pointer = f"p->draws[{number}] ? ({type} *){drawn} : {pointer}"
+        restrict = "" if name[0] == "n" else "restrict "  # the numbers of a part come one after the other
+        return [*declared, f"{type} *{restrict}{prefix}{name} = {pointer};"]
 
 
 def place_of(effect):

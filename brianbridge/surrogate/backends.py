@@ -8,6 +8,7 @@ from brianbridge.kernels.kernel import Feed, Kernel
 from brianbridge.kernels.routes import routes_of
 from brianbridge.kernels.values import NotCompilable
 from brianbridge.surrogate.feeding import GivenSpikes
+from brianbridge.surrogate.noise import DrawnNoise
 from brianbridge.surrogate.segments import advance_in_segments, segment_length
 from brianbridge.surrogate.spike_gradients import Box, FastSigmoid, Triangle
 
@@ -117,10 +118,13 @@ class Backend:
 
     def _feed(self, compiled, run, routes):
         rendered = compiled.rendered
-        noise, firsts = [], []
+        noise, draws, firsts = [], [], []
         for key in rendered.noise:
-            noise.append(run.noise[key])
-            firsts.append(run.first_rows[key])
+            rows = run.noise[key]
+            inside = isinstance(rows, DrawnNoise) and not callable(rows.function)
+            noise.append(torch.empty(0, run.batch, rows.n, dtype=rows.dtype) if inside else rows.rows)
+            draws.append((rows.function, rows.place) if inside else None)
+            firsts.append(rows.first)
         for event in rendered.events:
             rows = run.rows.get(f"spikes {event}")
             every = compiled.program.every(compiled.program.event_dt(event))
@@ -136,6 +140,8 @@ class Backend:
             inputs={key: run.inputs[key] for key in compiled.program.inputs},
             noise=noise,
             noise_first=firsts,
+            draws=draws,
+            seed=run.seed,
             threads=torch.get_num_threads(),
             segment=self.segment,
         )

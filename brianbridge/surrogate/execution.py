@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 import torch
 
-from brianbridge.surrogate.feeding import NoiseFrom
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.rendering import render
 
@@ -23,15 +22,8 @@ class Run:
     batch: int
     first: int  # step
     steps: int
-    generator: torch.Generator | None
-    noise: dict = field(default_factory=dict)
-    first_rows: dict = field(default_factory=dict)
-
-    def noise_by_step(self):
-        """Random numbers by the number of the step."""
-        if not self.first:
-            return self.noise
-        return {key: NoiseFrom(rows, self.first_rows[key]) for key, rows in self.noise.items()}
+    seed: int
+    noise: dict = field(default_factory=dict)  # place to GivenNoise or DrawnNoise
 
 
 class CompiledStep:
@@ -64,9 +56,9 @@ class CompiledStep:
         """Steps `first` to `last`; the recorded values are stacked over time, one tensor for each output."""
         sizes = [record.block.size for record in self.program.records for _ in record.outputs]
         output = [[] for _ in sizes]
-        dt, noise = self.program.dt, run.noise_by_step()
+        dt = self.program.dt
         for k in range(first, last):
-            state = self.step(state, constants, k * dt, k, run.rows, noise, run.gradients, output)
+            state = self.step(state, constants, k * dt, k, run.rows, run.noise, run.gradients, output)
         return state, [_stacked(rows, run.batch, size) for rows, size in zip(output, sizes, strict=True)]
 
     def origin(self, name):

@@ -1,7 +1,5 @@
 """What a simulation is fed: inputs, random numbers and the state it starts from, checked and made tensors."""
 
-import math
-
 import numpy as np
 import torch
 from brian2 import Clock
@@ -13,13 +11,10 @@ from brianbridge.model.naming import caller_names, input_name
 from brianbridge.model.spike_queue import two_at_once
 
 __all__ = [
-    "NoiseFrom",
     "SpikeRows",
     "State",
-    "draw_noise",
     "events_under_way",
     "given_inputs",
-    "given_noise",
     "input_step",
     "rows_of",
     "si_tensor",
@@ -39,13 +34,13 @@ class State(dict):
     ----------
     step : int
         Number of steps since t = 0.
-    random : Tensor or None
-        State of the random number generator; None where no seed was given.
+    seed : int or None
+        Of the random numbers; None where none was given.
     """
 
-    def __init__(self, values, step=0, random=None):
+    def __init__(self, values, step=0, seed=None):
         super().__init__(values)
-        self.step, self.random = step, random
+        self.step, self.seed = step, seed
 
     def detach(self):
         """The same without gradient, to go on without what came before (truncated backpropagation)."""
@@ -53,17 +48,7 @@ class State(dict):
             key: value.detach() if torch.is_tensor(value) else tuple(event.detach() for event in value)
             for key, value in self.items()
         }
-        return State(values, self.step, self.random)
-
-
-class NoiseFrom:
-    """Random numbers by the number of the step, for a simulation that does not start at step 0."""
-
-    def __init__(self, rows, first):
-        self.rows, self.first = rows, first
-
-    def __getitem__(self, step):
-        return self.rows[step - self.first]
+        return State(values, self.step, self.seed)
 
 
 def si_tensor(value, dimensions, what):
@@ -174,50 +159,6 @@ def steps_until(duration, first, dt):
     return steps - first
 
 
-def draw_noise(places, first, steps, batch, generator, dtype, device):
-    """Draw random numbers step by step: a simulation in two parts draws what one in one piece does.
-
-    Parameters
-    ----------
-    places : dict of str to (str or callable, int, int)
-        Function (``'randn'``, ``'rand'`` or a sampler of the user's), number of elements, and number of steps
-        between two draws.
-    first, steps : int
-    batch : int
-    generator : torch.Generator or None
-
-    Returns
-    -------
-    dict of str to Tensor, shape (draws, batch, n)
-    """
-    rows = {key: [] for key in places}
-    for step in range(first, first + steps):
-        for key, (function, size, every) in places.items():
-            if step % every == 0:
-                rows[key].append(_draw(function, (batch, size), generator, dtype, device))
-    return {
-        key: torch.stack(drawn)
-        if drawn
-        else torch.zeros(0, batch, places[key][1], dtype=dtype, device=device)
-        for key, drawn in rows.items()
-    }
-
-
-def _draw(function, shape, generator, dtype, device):
-    if function == "randn":
-        return torch.randn(shape, generator=generator, dtype=dtype, device=device)
-    if function == "rand":
-        return torch.rand(shape, generator=generator, dtype=dtype, device=device)
-    seed = torch.randint(2**31, (), generator=generator, device=device).item()
-    before = np.random.get_state()  # the user's function draws from numpy, as Brian2's numpy target does
-    try:
-        np.random.seed(seed)
-        numbers = np.asarray(function(np.arange(math.prod(shape))), dtype=float)
-    finally:
-        np.random.set_state(before)
-    return torch.as_tensor(numbers.reshape(shape)).to(device, dtype)
-
-
 class SpikeRows:
     """Spikes of a `SpikeGeneratorGroup` by the number of the step: Tensor (1, n) of 0 and 1.
 
@@ -296,16 +237,3 @@ def events_under_way(block, start, dtype, device):
     if any((row > 1.5).any() for row in rows.values()):
         raise two_at_once(block.name)
     return rows
-
-
-def given_noise(noise):
-    """Random numbers to replay, as tensors of the shape (steps, batch, n)."""
-    tensors = {}
-    for key, value in (noise or {}).items():
-        tensor = torch.as_tensor(value)
-        tensors[key] = tensor[:, None] if tensor.dim() == 2 else tensor
-        if tensors[key].dim() != 3:
-            raise ValueError(
-                f"The noise {key} has the shape {tuple(tensor.shape)}; (steps, batch, n) is needed."
-            )
-    return tensors

@@ -16,16 +16,15 @@ from brianbridge.surrogate.feeding import (
     SECOND,
     SpikeRows,
     State,
-    draw_noise,
     events_under_way,
     given_inputs,
-    given_noise,
     input_step,
     rows_of,
     si_tensor,
     steps_until,
 )
 from brianbridge.surrogate.monitoring import monitor_records
+from brianbridge.surrogate.noise import DrawnNoise, GivenNoise, given_noise
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.parameters import Parameter
 from brianbridge.surrogate.recording import Records
@@ -34,6 +33,8 @@ from brianbridge.surrogate.stepping import Stepper
 from brianbridge.surrogate.thresholds import spike_gradients_of
 
 __all__ = ["Surrogate"]
+
+INITIAL = 2**31  # numbers from here on are places in expressions of initial values
 
 
 class Surrogate(nn.Module):
@@ -181,10 +182,13 @@ class Surrogate(nn.Module):
             with it inputs and random numbers.
         noise : dict, optional
             Random numbers to replay, as in `Records.noise`; the first row is for the first step of this call.
+            All others are drawn step by step and not kept.
         batch : int, optional
             Number of trials where no input says it.
         seed : int or torch.Generator, optional
-            For the noise and for random numbers in `initial`.
+            For the noise and for random numbers in `initial`: each number depends on the seed, the place in
+            the code, the step, the trial and the element alone. A generator, by default that of torch, draws
+            a seed.
 
         Returns
         -------
@@ -194,7 +198,8 @@ class Surrogate(nn.Module):
         compiled = self._compile(names, when, monitors)
         run = self._start(compiled, inputs, duration, initial, noise, batch, seed)
         recorded, carried = self._advance(compiled, run)
-        random = None if run.generator is None else run.generator.get_state()
+        given = seed is not None or getattr(initial, "seed", None) is not None
+        final = zip(compiled.carried, carried, strict=True)
         return Records(
             model=self.model,
             values={".".join(name): value for name, value in zip(names, recorded)},
@@ -203,7 +208,7 @@ class Surrogate(nn.Module):
             dt=self.dt,
             first=run.first,
             when=when,
-            final=State(zip(compiled.carried, carried, strict=True), run.first + run.steps, random),
+            final=State(final, run.first + run.steps, run.seed if given else None),
             noise=run.noise,
         )
 
@@ -213,7 +218,7 @@ class Surrogate(nn.Module):
         Parameters
         ----------
         steps : int
-            For how many steps random numbers are drawn.
+            For how many steps `Stepper.noise` has random numbers.
         inputs, initial, noise, batch, seed
             As for a simulation of the whole duration.
 
@@ -305,23 +310,11 @@ class Surrogate(nn.Module):
             batch=batch,
             first=first,
             steps=self._steps(duration, inputs, first),
-            generator=self._generator(seed, initial),
+            seed=_seed(seed, initial),
         )
         self._set_initial(run, initial)
         run.noise = self._noise(compiled, run, noise)
         return run
-
-    def _generator(self, seed, initial):
-        """Source of random numbers: of the seed, or that of an earlier simulation; None for torch's own."""
-        if isinstance(seed, torch.Generator):
-            return seed
-        if seed is not None:
-            return torch.Generator(self.device).manual_seed(int(seed))
-        if isinstance(initial, State) and initial.random is not None:
-            generator = torch.Generator(self.device)
-            generator.set_state(initial.random)
-            return generator
-        return None
 
     def _default_state(self, compiled, batch):
         """Values of the model, or the trained ones."""
@@ -359,7 +352,7 @@ class Surrogate(nn.Module):
             return
         chosen = {(g.name, variable): text for g in self.model.groups for variable, text in g.initial.items()}
         chosen |= {variable_name(key, self.model): value for key, value in (initial or {}).items()}
-        for (group, variable), value in chosen.items():
+        for number, ((group, variable), value) in enumerate(chosen.items()):
             key = f"{group}.{variable}"
             if key not in run.state:
                 raise ValueError(
@@ -367,7 +360,7 @@ class Surrogate(nn.Module):
                     "each trial. Assign it before wrapping the network, or make it a TimedArray."
                 )
             if isinstance(value, str):
-                value = self._evaluate(group, value, run)
+                value = self._evaluate(group, value, run, number)
             else:
                 value = si_tensor(value, self._dimensions(group, variable), key)
             try:
@@ -378,17 +371,17 @@ class Surrogate(nn.Module):
                     f"({run.state[key].shape[1]},) or {tuple(run.state[key].shape)}, (batch, n)."
                 ) from None
 
-    def _evaluate(self, group, expression, run):
+    def _evaluate(self, group, expression, run, number):
         """Value of an expression of a group's variables, one draw of its random numbers for each trial."""
         if (group, expression) not in self._compiled:
             program = with_expression(self.program, self._live, group, expression)
             self._compiled[group, expression] = CompiledStep(program, self.ops, self.model.functions)
         compiled = self._compiled[group, expression]
-        places = {
-            key: (self.program.samplers.get(key, function), size, 1)
-            for key, (function, size, _) in compiled.rendered.noise.items()
+        first = INITIAL + (number << 16)
+        noise = {
+            key: self._drawn(run, key, function, first + place, range(1), size)
+            for place, (key, (function, size, _)) in enumerate(compiled.rendered.noise.items())
         }
-        noise = draw_noise(places, 0, 1, run.batch, run.generator, self.ops.dtype, self.device)
         constants = compiled.prelude(self._arrays(compiled), self.ops.dtype)
         output = [[]]
         state = tuple(run.state[key] for key in compiled.carried)
@@ -434,32 +427,36 @@ class Surrogate(nn.Module):
         return self._constants[kept]
 
     def _noise(self, compiled, run, given):
-        """Random numbers for every step, drawn once so that segments can be recomputed."""
+        """Random numbers of every place in the step."""
         blocks = {block.name: block for block in self.program.blocks}
-        places, firsts = {}, {}
-        for key, (function, size, name) in compiled.rendered.noise.items():
-            every = self.program.every(blocks[name].dt)
-            places[key] = (self.program.samplers.get(key, function), size, every)
-            firsts[key] = -(-run.first // every)
-        unknown = set(given) - set(places)
+        unknown = set(given) - set(compiled.rendered.noise)
         if unknown:
             raise ValueError(
                 f"noise= holds {', '.join(sorted(unknown))}, but the network draws "
-                f"{', '.join(places) or 'none'}."
+                f"{', '.join(compiled.rendered.noise) or 'none'}."
             )
-        drawn = {key: place for key, place in places.items() if key not in given}
-        noise = draw_noise(drawn, run.first, run.steps, run.batch, run.generator, self.ops.dtype, self.device)
-        for key, value in given.items():
-            _, size, every = places[key]
-            rows = -(-(run.first + run.steps) // every) - firsts[key]
-            if value.shape[0] < rows or value.shape[2] != size:
-                raise ValueError(
-                    f"The noise {key} has the shape {tuple(value.shape)}, but ({rows}, {run.batch}, {size}) "
-                    "is needed."
-                )
-            noise[key] = value.to(self.device, self.ops.dtype)
-        run.first_rows = firsts
+        noise = {}
+        for place, (key, (function, size, name)) in enumerate(compiled.rendered.noise.items()):
+            every = self.program.every(blocks[name].dt)
+            draws = range(-(-run.first // every), -(-(run.first + run.steps) // every))
+            noise[key] = self._drawn(run, key, function, place, draws, size)
+            if key in given:
+                noise[key] = self._given(key, given[key], noise[key])
         return noise
+
+    def _drawn(self, run, key, function, place, draws, size):
+        dtype = torch.float64 if function == "poisson" else self.ops.dtype
+        function = self.program.samplers.get(key, function)
+        return DrawnNoise(function, run.seed, place, draws, run.batch, size, dtype, self.device)
+
+    def _given(self, key, value, drawn):
+        """Numbers to replay in place of those that would be drawn."""
+        if value.shape[0] < len(drawn.draws) or value.shape[2] != drawn.n:
+            raise ValueError(
+                f"The noise {key} has the shape {tuple(value.shape)}, but "
+                f"{(len(drawn.draws), drawn.batch, drawn.n)} is needed."
+            )
+        return GivenNoise(value.to(self.device, drawn.dtype), drawn.draws.start)
 
     def _advance(self, compiled, run):
         """Take all steps."""
@@ -490,3 +487,13 @@ def _listed(record):
     """What to record as a list, where one variable or group was given alone."""
     alone = isinstance(record, str | VariableView) or hasattr(record, "variables")
     return [record] if alone else list(record)
+
+
+def _seed(given, initial):
+    """Of the random numbers: the given one, that of an earlier simulation, or one drawn by a generator."""
+    if given is None and isinstance(initial, State) and initial.seed is not None:
+        return initial.seed
+    if given is None or isinstance(given, torch.Generator):
+        device = "cpu" if given is None else given.device
+        return int(torch.randint(2**63 - 1, (), generator=given, device=device))
+    return int(given) % 2**64

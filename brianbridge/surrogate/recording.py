@@ -1,5 +1,7 @@
 """What a simulation of the surrogate returns."""
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit
@@ -25,8 +27,6 @@ class Records:
     final : State
         State after the last step, to go on from: ``surrogate(initial=records.final)``; a dict of
         ``'group.variable'`` to Tensor (batch, n).
-    noise : dict of str to Tensor
-        The random numbers of every step, to be replayed: ``surrogate(noise=records.noise)``.
     """
 
     def __init__(self, model, values, dimensions, monitors, dt, first, when, final, noise):
@@ -38,7 +38,7 @@ class Records:
         self._first = first
         self.when = when
         self.final = final
-        self.noise = noise
+        self._noise = noise
 
     def __getitem__(self, key):
         unit = None
@@ -69,6 +69,15 @@ class Records:
         shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in self._values.items())
         shapes = ", ".join(filter(None, [shapes, *self._monitors]))
         return f"Records({shapes}; dt = {self.dt}, when = {self.when!r})"
+
+    @cached_property
+    def noise(self):
+        """The random numbers of every step, to be replayed: ``surrogate(noise=records.noise)``.
+
+        A dict of str to Tensor, shape (steps, batch, n). They are not kept by a simulation, but made once
+        more when this is asked for.
+        """
+        return {key: noise.rows for key, noise in self._noise.items()}
 
     @property
     def names(self):

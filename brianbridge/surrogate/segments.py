@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 
 from brianbridge.surrogate.feeding import rows_of
+from brianbridge.surrogate.noise import GivenNoise
 
 __all__ = ["advance_in_segments", "segment_length"]
 
@@ -77,7 +78,7 @@ class _Segment:
         self.compiled, self.run, self.constants = compiled, run, constants
         self.first, self.last = first, last
         self.inputs = [name for name, value in run.inputs.items() if value.requires_grad]
-        self.noise = [key for key, value in run.noise.items() if value.requires_grad]
+        self.noise = [key for key, value in run.noise.items() if _needs_gradient(value)]
         self.varying = [k for k, c in enumerate(constants) if torch.is_tensor(c) and c.requires_grad]
         flat, self.shape = _flatten(state)
         self.length = len(flat)
@@ -85,7 +86,7 @@ class _Segment:
             *flat,
             *(constants[k] for k in self.varying),
             *(run.inputs[name] for name in self.inputs),
-            *(run.noise[key] for key in self.noise),
+            *(run.noise[key].rows for key in self.noise),
         ]
 
     def __call__(self, tensors):
@@ -95,7 +96,7 @@ class _Segment:
         for k in self.varying:
             constants[k] = next(tensors)
         rows = self.run.rows | {name: rows_of(name, next(tensors)) for name in self.inputs}
-        noise = self.run.noise | {key: next(tensors) for key in self.noise}
+        noise = self.run.noise | {key: replace(self.run.noise[key], rows=next(tensors)) for key in self.noise}
         run = replace(self.run, rows=rows, noise=noise)
         state, chunk = self.compiled.advance(run, constants, state, self.first, self.last)
         return (*_flatten(state)[0], *chunk)
@@ -131,6 +132,10 @@ class _Recomputed(torch.autograd.Function):
         ends, starts = zip(*pairs, strict=True)
         gradients = iter(torch.autograd.grad(ends, wanted, starts, allow_unused=True))
         return None, *(next(gradients) if needs else None for needs in needed)
+
+
+def _needs_gradient(noise):
+    return isinstance(noise, GivenNoise) and noise.rows.requires_grad
 
 
 def _flatten(state):

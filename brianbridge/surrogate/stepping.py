@@ -12,8 +12,6 @@ class Stepper:
     ----------
     steps : int
         Number of steps taken so far.
-    noise : dict of str to Tensor, shape (steps, batch, n)
-        The random numbers of all steps, as in `Records.noise`.
     state : dict of str to Tensor, shape (batch, n)
         The state after the last step, by ``'group.variable'``; ``'spikes group.event'`` is 1 where the event
         happened in that step, and ``'past PATHWAY'`` are the events, newest first, that a delayed pathway has
@@ -23,8 +21,12 @@ class Stepper:
     def __init__(self, compiled, run, constants):
         self._compiled, self._run, self._constants = compiled, run, constants
         self.steps = 0
-        self.noise, self._numbers = run.noise, run.noise_by_step()
         self.state = dict(run.state)
+
+    @property
+    def noise(self):
+        """The random numbers of all steps, as in `Records.noise`: dict of str to Tensor (steps, batch, n)."""
+        return {key: noise.rows for key, noise in self._run.noise.items()}
 
     def step(self):
         """Take one step of the network's shortest clock."""
@@ -37,7 +39,7 @@ class Stepper:
                 k * compiled.program.dt,
                 k,
                 run.rows,
-                self._numbers,
+                run.noise,
                 run.gradients,
                 [],
             )

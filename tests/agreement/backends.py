@@ -26,7 +26,7 @@ def assert_compiled_agrees(model, expected, record, duration):
     """
     compiled = Surrogate(model, dtype=torch.float64)
     with torch.no_grad():
-        found = compiled(duration=duration, record=record, noise=expected.noise)
+        found = compiled(duration=duration, record=record, seed=expected.final.seed)
     for name in record:
         assert_close(found[name], expected[name], name)
     return compiled.backend
