@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from brianbridge.model.spike_queue import two_at_once
+
 __all__ = ["TORCH_TYPES", "Call"]
 
 TORCH_TYPES = {"bool": torch.bool, "int": torch.int32, "long": torch.int64, "wide": torch.float64}
@@ -31,6 +33,7 @@ class Problem(ctypes.Structure):
             history_in history_out grad_history_out grad_history_in
             synapses rows delays delay_count
             grids grid_offsets grid_indices reciprocals starts
+            late late_ends late_first late_steps twice
         """.split()
     ]
 
@@ -173,6 +176,12 @@ class Call:
         problem.rows = self.addresses(route.rows for route in routes.values())
         problem.delays = self.addresses(route.delays for route in routes.values())
         problem.delay_count = self.numbers(len(route.delays) for route in routes.values())
+        problem.late = self.addresses(route.late for route in routes.values())
+        problem.late_ends = self.addresses(route.late_ends for route in routes.values())
+        problem.late_first = self.numbers(route.late_first for route in routes.values())
+        problem.late_steps = self.numbers(len(route.late_ends) - 1 for route in routes.values())
+        self.twice = np.zeros(1, dtype=np.int64)
+        problem.twice = self.twice.ctypes.data
 
     # -- calls ----------------------------------------------------------------------------------------
 
@@ -182,6 +191,8 @@ class Call:
         self.problem.state_out = self.addresses(states)
         self.problem.history_out = self.addresses(histories)
         self.handle = self.kernel._forward(ctypes.addressof(self.problem))
+        if self.twice[0]:
+            raise two_at_once(list(self.kernel.routes)[self.twice[0] - 1])
         # as other tensors: these would keep the graph, and with it this call, alive for ever
         return [tensor.detach() for tensor in (*self.outputs, *states, *histories)]
 

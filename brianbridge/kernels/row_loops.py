@@ -33,6 +33,8 @@ class RowLoops(Writing):
             source = found[0] if len(found) == 1 else target
         if source == target or source not in tables.constants or part.block.group in tables.orders:
             return None
+        if body.copies:
+            return None
         grid = grid_for(source, target, tables.constants)
         if grid is None and part.block.kind != "pathway":
             grid = grid_for(target, source, tables.constants)

@@ -53,6 +53,9 @@ typedef struct {
   const int32_t *const *grid_indices;
   void *const *reciprocals;
   const int32_t *const *starts;
+  const int32_t *const *late; /* of the routes: places that events under way at the start reach, step by step */
+  const int64_t *const *late_ends, *late_first, *late_steps;
+  int64_t *twice; /* 1 + a route in which two events reached one synapse at once */
 } Problem;
 
 /* A list of numbers for each step: the neurons that spiked. */
@@ -232,6 +235,28 @@ static int arrived(Work *w, int64_t e, int64_t route) {
     if (l->ends[q + 1] > l->ends[q]) return 1;
   }
   return 0;
+}
+
+/* Events under way at the start that arrive in a step: the places that they reach, in order. */
+typedef struct { const int32_t *next, *end; } Late;
+static Late late_events(const Problem *p, int64_t route, int64_t k) {
+  const int64_t row = k - p->late_first[route];
+  if (row < 0 || row >= p->late_steps[route]) return (Late){NULL, NULL};
+  return (Late){p->late[route] + p->late_ends[route][row], p->late[route] + p->late_ends[route][row + 1]};
+}
+static int any_late(const Problem *p, int64_t route, int64_t k) {
+  const Late l = late_events(p, route, k);
+  return l.next < l.end;
+}
+/* Whether the next of them, or the last one on the way back, is in a row, or at a place; then it is taken. */
+static inline int late_in_row(const Late *l, const int32_t *row, int back) {
+  if (l->next >= l->end) return 0;
+  return back ? l->end[-1] >= row[0] : *l->next < row[1];
+}
+static inline int take_late(Late *l, int32_t r, int back) {
+  if (l->next >= l->end || (back ? l->end[-1] : *l->next) != r) return 0;
+  if (back) --l->end; else ++l->next;
+  return 1;
 }
 
 /* Products of the rows of a grid with one vector of each trial: out[m][row] += sum over columns of
