@@ -110,3 +110,11 @@ def test_segments(on_pre):
         found.append([value.grad for value in values if value.grad is not None])
     for whole, parts in zip(*found):
         torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12 * float(whole.abs().max()))
+
+
+def test_events_that_nothing_makes():
+    net = network(SUMMING[0])
+    net["cells"].thresholder["spike"].active = False
+    model = model_of(net)
+    assert Surrogate(model, backend="compiled")(duration=20 * ms, record="cells")["cells"].sum() == 0
+    assert_gradients_agree(model, FastSigmoid(width=0.3), ["cells.v", "cells.x"], STEPS)

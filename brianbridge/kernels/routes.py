@@ -72,7 +72,7 @@ def _route(number, block, program):
         for place, other in enumerate(program.blocks)
         if other.kind in ("threshold", "generator") and other.event == block.event
     ]
-    if not makers or program.every(program.blocks[makers[0]].dt) != program.every(block.dt):
+    if makers and program.every(program.blocks[makers[0]].dt) != program.every(block.dt):
         raise NotCompilable(f"{block.name} runs at another time step than the events it carries")
     sources = np.asarray(program.arrays[block.sources].value)
     delays = np.broadcast_to(np.asarray(block.delays), sources.shape).astype(np.int64)
@@ -87,7 +87,7 @@ def _route(number, block, program):
     in_order = bool(np.array_equal(order, np.arange(len(order))))
     late_first = -(-program.start // program.every(block.dt))
     late = _late(block.under_way, order)
-    offset = int(program.blocks.index(block) < makers[0])
+    offset = int(program.blocks.index(block) < min(makers, default=0))
     return Route(number, kinds, order, rows, in_order, offset, *late, late_first)
 
 
