@@ -118,3 +118,21 @@ def test_events_that_nothing_makes():
     model = model_of(net)
     assert Surrogate(model, backend="compiled")(duration=20 * ms, record="cells")["cells"].sum() == 0
     assert_gradients_agree(model, FastSigmoid(width=0.3), ["cells.v", "cells.x"], STEPS)
+
+
+@pytest.mark.parametrize("on_pre", ["x_post += w", "x_post += w*v_post"])
+@pytest.mark.parametrize("slot", ["synapses", "before_thresholds"])
+def test_gradients_to_events_before_the_start(on_pre, slot):
+    """With different delays; the events of the first piece arrive in the second."""
+    net = network(on_pre, delay="0.4*ms + rand()*3*ms")
+    net["synapses"].pre.when = slot
+    model, found = model_of(net), []
+    assert_gradients_agree(model, FastSigmoid(width=0.3), RECORD, STEPS, batch=2)
+    for backend in ("compiled", "eager"):
+        surrogate = Surrogate(model, FastSigmoid(width=0.3), dtype=torch.float64, backend=backend)
+        first = surrogate(duration=STEPS * surrogate.dt, batch=2)
+        second = surrogate(duration=STEPS * surrogate.dt, record=RECORD, initial=first.final)
+        (second["cells.v"] ** 2).sum().backward()
+        found.append([value.grad for value in surrogate.named_values().values() if value.grad is not None])
+    for ours, theirs in zip(*found):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9 * float(theirs.abs().max()))

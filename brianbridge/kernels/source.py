@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from importlib import resources
 
 from brianbridge.kernels.element_loops import ElementLoops
+from brianbridge.kernels.fan_loops import FanLoops
 from brianbridge.kernels.loops import dependencies, reverse_of
 from brianbridge.kernels.matrix_loops import MatrixLoops
 from brianbridge.kernels.orders import arranged, orders_of
 from brianbridge.kernels.reading import Reader
-from brianbridge.kernels.turn_loops import TurnLoops
 
 __all__ = ["LANES", "Source", "write_source"]
 
@@ -30,6 +30,8 @@ class Source:
         Pairs of arrays: a gradient passes from the first to the second.
     arranged : dict of (str, str or int) to Order
         What the kernel wants in another order, see `orders.arranged`.
+    fans : dict of str to Fan
+        By the name of the pathway.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Source:
     taped: tuple
     passes: frozenset
     arranged: dict
+    fans: dict
 
     def reached(self, symbols):
         """All that a gradient reaches from some outputs."""
@@ -71,6 +74,7 @@ def write_source(tables, routes):
     reverses = _reverses(parts, read)
     writer = _Parts(tables, routes, reverses, _taped(read, reverses))
     functions = [writer.part(number, part, read[number]) for number, part in enumerate(parts)]
+    fans, flush = writer.fan_functions()
     text = "\n".join(
         [
             f"typedef {'float' if tables.is_single else 'double'} real;",
@@ -78,15 +82,18 @@ def write_source(tables, routes):
             f"#define LANES {LANES} /* at most TRIALS */",
             f"#define PRODUCTS {len(writer.products) + 1}",
             resources.files("brianbridge.kernels").joinpath("runtime.c").read_text(),
+            *fans,
             *functions,
             f"int64_t forward_ticks[{len(parts)}], backward_ticks[{len(parts)}];",
             writer.steps("forward", parts),
             writer.steps("backward", parts),
             writer.finish(),
+            flush,
             writer.buffer(),
         ]
     )
-    return Source(text, tables, tuple(writer.pushed), _passes(tables, read), arranged(read, tables))
+    passes, fans = _passes(tables, read), {name: fan for name, (fan, *_) in writer.fans.items()}
+    return Source(text, tables, tuple(writer.pushed), passes, arranged(read, tables), fans)
 
 
 def _until_settled(tables):
@@ -139,7 +146,7 @@ def _passes(tables, read):
     return frozenset(pairs)
 
 
-class _Parts(ElementLoops, TurnLoops, MatrixLoops):
+class _Parts(ElementLoops, FanLoops, MatrixLoops):
     """Writes the functions that take a part of the step, and take it back."""
 
     def part(self, number, part, bodies):
