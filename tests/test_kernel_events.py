@@ -72,8 +72,8 @@ def assert_backends_agree(model):
         assert_gradients_agree(model, gradient, RECORD, STEPS, batch=2)
 
 
-@pytest.mark.parametrize("on_pre", TAKING_TURNS + ASSIGNING + READING)
-def test_events_that_see_each_other(on_pre):
+@pytest.mark.parametrize("on_pre", TAKING_TURNS + ASSIGNING + READING + SUMMING)
+def test_every_kind_of_statement(on_pre):
     assert_backends_agree(model_of(network(on_pre)))
 
 

@@ -5,6 +5,8 @@ from brianbridge.kernels.writing import SCATTERED, Writing, place_of, plain_line
 
 __all__ = ["EventLoops"]
 
+SHORT = 32  # synapses of one neuron and delay
+
 
 class EventLoops(Writing):
     """Writes the loops of pathways, one synapse after the other."""
@@ -160,6 +162,9 @@ class EventLoops(Writing):
         number, distinguishes = self.event_number(event), self.distinguishes(body)
         if part.block.group in self.tables.orders and len(route.delays) == 1 and not distinguishes:
             return self.silent_of_sorted(part_number, number, route, part, silent)
+        rows = len(route.delays) * self.tables.program.events[part.block.event]
+        if len(route.delays) > 1 and len(route.synapses) < SHORT * rows:
+            return self.silent_of_all(part_number, number, route, part, silent, distinguishes)
         skipped = "      if (spiked[j]) continue;" if distinguishes else ""
         arrived = "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = {};"
         lines = [
@@ -193,6 +198,35 @@ class EventLoops(Writing):
             "}",
         ]
         return [line for line in lines if line]
+
+    def silent_of_all(self, part_number, event, route, part, silent, distinguishes):
+        """The same where few synapses share a source and a delay: all of them in the order of memory."""
+        source = self.tables.index(self.tables.rendered.identifiers[part.block.sources])
+        chosen = "wanted[j] & !spiked[j]" if distinguishes else "wanted[j]"
+        return [
+            "{",
+            f"const int64_t n = p->sizes[{part_number}];",
+            *self.buffer_pointers(1),
+            "const real mask = 0; (void)mask;",
+            *self.loop([*forward_lines(silent.values), *silent.lines, f"buffer_0[i] = {silent.mask};"]),
+            f"const Lists *l = &w->trial->spikes[{event}];",
+            f"const int64_t sources = p->event_size[{event}];",
+            f"const int32_t *restrict synapses = p->synapses[{route.number}];",
+            f"uint8_t *spiked = w->spiked[{event}];",
+            f"for (int64_t d = 0; d < p->delay_count[{route.number}]; ++d) {{",
+            f"  const int32_t *restrict row = p->rows[{route.number}] + d*(sources + 1);",
+            f"  const int64_t q = l->count - 1 - p->delays[{route.number}][d];",
+            f"  real *restrict upstream = ring_slot(w, {event}, q);",
+            f"  const uint8_t *wanted = marked(w, {event}, q);",
+            "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = 1;",
+            "  for (int32_t r = row[0]; r < row[sources]; ++r) {",
+            f"    const int32_t i = synapses[r], j = {source}[i];",
+            f"    if ({chosen}) upstream[j] += buffer_0[i];",
+            "  }",
+            "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = 0;",
+            "}",
+            "}",
+        ]
 
     def silent_of_sorted(self, part_number, event, route, part, silent):
         """The same for sorted synapses: all of them in their order, since a neuron's own lie far apart."""
