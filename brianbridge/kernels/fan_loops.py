@@ -1,8 +1,8 @@
 """Gradients to events whose synapses have different delays, for all delays at once.
 
 What arrives at a target is kept for as many steps as delays differ by. When the backward pass is one shortest
-delay from a step, all that its events have done is known: the gradient of a neuron's event is one sum over its
-synapses, and only taken where it is wanted.
+delay from a step, all that its events have done is known: the gradient of a neuron's event is one sum over
+its synapses, and only taken where it is wanted.
 """
 
 from dataclasses import dataclass
