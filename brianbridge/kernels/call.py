@@ -7,13 +7,15 @@ import numpy as np
 import torch
 
 from brianbridge.kernels.random_rows import row_function
+from brianbridge.model.spike_queue import two_at_once
 
 __all__ = ["TORCH_TYPES", "Call"]
 
 TORCH_TYPES = {"bool": torch.bool, "int": torch.int32, "long": torch.int64, "wide": torch.float64}
 ALIGNMENT = 64
 #: Members of `Problem` that are numbers; all others are addresses.
-NUMBERS = "batch first steps threads lanes segment taping arrays block gradients events places seed".split()
+NUMBERS = "batch first steps threads lanes segment taping arrays block gradients events".split()
+NUMBERS += "routes places seed".split()
 
 
 class Problem(ctypes.Structure):
@@ -32,8 +34,10 @@ class Problem(ctypes.Structure):
             outputs grad_outputs output_first output_columns output_given
             events event_size event_array event_history
             history_in history_out grad_history_out grad_history_in
-            synapses rows delays delay_count
+            routes synapses rows delays delay_count
             grids grid_offsets grid_indices reciprocals starts
+            late late_ends late_first late_steps twice
+            fan_starts fan_synapses fan_places fan_columns fan_span
         """.split()
     ]
 
@@ -192,6 +196,18 @@ class Call:
         problem.rows = self.addresses(route.rows for route in routes.values())
         problem.delays = self.addresses(route.delays for route in routes.values())
         problem.delay_count = self.numbers(len(route.delays) for route in routes.values())
+        problem.late = self.addresses(route.late for route in routes.values())
+        problem.late_ends = self.addresses(route.late_ends for route in routes.values())
+        problem.late_first = self.numbers(route.late_first for route in routes.values())
+        problem.late_steps = self.numbers(len(route.late_ends) - 1 for route in routes.values())
+        fans = [self.kernel.source.fans.get(name) for name in routes]
+        for name in ("starts", "synapses", "places"):
+            setattr(problem, f"fan_{name}", self.addresses(getattr(fan, name, None) for fan in fans))
+        for name in ("columns", "span"):
+            setattr(problem, f"fan_{name}", self.numbers(getattr(fan, name, 0) for fan in fans))
+        problem.routes = len(routes)
+        self.twice = np.zeros(1, dtype=np.int64)
+        problem.twice = self.twice.ctypes.data
 
     # -- calls ----------------------------------------------------------------------------------------
 
@@ -201,6 +217,8 @@ class Call:
         self.problem.state_out = self.addresses(states)
         self.problem.history_out = self.addresses(histories)
         self.handle = self.kernel._forward(ctypes.addressof(self.problem))
+        if self.twice[0]:
+            raise two_at_once(list(self.kernel.routes)[self.twice[0] - 1])
         # as other tensors: these would keep the graph, and with it this call, alive for ever
         return [tensor.detach() for tensor in (*self.outputs, *states, *histories)]
 

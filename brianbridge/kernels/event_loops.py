@@ -5,6 +5,8 @@ from brianbridge.kernels.writing import SCATTERED, Writing, place_of, plain_line
 
 __all__ = ["EventLoops"]
 
+SHORT = 32  # synapses of one neuron and delay
+
 
 class EventLoops(Writing):
     """Writes the loops of pathways, one synapse after the other."""
@@ -12,27 +14,106 @@ class EventLoops(Writing):
     def events(self, number, part, body):
         block, route = part.block, self.routes[part.block.name]
         event = self.tables.event(block.event)
-        owned = [e for e in body.effects if e.kind in ("store", "multiply", "assign")]
-        owned = [e for e in owned if e.array in self.taped]
-        dense = [e.array for e in body.effects if e.kind == "add"]
-        dense = [a for a in dict.fromkeys(dense) if a in self.taped and a not in {e.array for e in owned}]
-        self.pushed += dense
         arrived = f"arrived(w, {self.event_number(event)}, {route.number})"
-        there = [f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in dense]
+        back = self.silent(number, event, route, part, body)
+        back += self.events_backward(event, route, part, body)
+        return self.with_whole_arrays(
+            body, arrived, self.deliver(event, route, part, self.arrival(body)), back
+        )
+
+    def with_whole_arrays(self, body, arrived, there, back):
+        """Loops over events, with what is copied or put on the tape as a whole.
+
+        Parameters
+        ----------
+        body : Body
+        arrived : str
+            C text that says whether there is any event.
+        there, back : list of str
+        """
+        pushed = [a for a in self.dense(body) if a in self.taped]
+        kept = [copy for copy in body.copies if copy in self.taped]
+        self.pushed = self.pushed + pushed + kept
+        there = [
+            *(f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in pushed),
+            *(f"memcpy({copy}, {a}, {self.bytes(a)});" for copy, a in body.copies.items()),
+            *there,
+            *(f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in kept),
+        ]
+        back = [
+            *(f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(kept)),
+            *(f"if (!{arrived}) memcpy({a}, {body.copies[a]}, {self.bytes(a)});" for a in kept),
+            *back,
+            *(f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(pushed)),
+            *(line for copy, a in body.copies.items() for line in self.hand_on(copy, a)),
+        ]
+        return there, back
+
+    def hand_on(self, copy, array):
+        """Add the gradient of a copy to that of the array itself."""
+        if copy not in self.tables.varied or not self.is_real(array):
+            return []
+        size = f"{self.bytes(array)}/(int64_t)sizeof(real)"
+        return [
+            f"for (int64_t i = 0; i < {size}; ++i) d_{array}[i] += d_{copy}[i];",
+            f"memset(d_{copy}, 0, {self.bytes(array)});",
+        ]
+
+    # -- the body of a loop ---------------------------------------------------------------------------
+
+    def owned(self, body):
+        """Effects whose old values each event puts on the tape."""
+        kinds = ("store", "put", "multiply", "assign")
+        return [e for e in body.effects if e.kind in kinds and e.array in self.taped]
+
+    def dense(self, body):
+        """Arrays that change by sums, and go to the tape as a whole."""
+        added = dict.fromkeys(e.array for e in body.effects if e.kind == "add")
+        return [a for a in added if a not in {e.array for e in self.owned(body)}]
+
+    def arrival(self, body):
+        """What an event does at a synapse."""
         values = used_values(
             body, [e.value for e in body.effects] + [e.mask for e in body.effects if e.mask is not None]
         )
-        pushes = [f"push(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in owned]
+        pushes = [f"push(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in self.owned(body)]
         inner = ["if (w->taping) {", *pushes, "}"] if pushes else []
         inner += forward_lines(values)
-        inner += [
+        return inner + [
             plain_line(e) if e.kind not in SCATTERED else scatter_line(e, e.value.name) for e in body.effects
         ]
-        there += self.deliver(event, route, part, inner)
-        back = self.silent(number, event, route, part, body)
-        back += self.events_backward(event, route, part, body, owned)
-        back += [f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(dense)]
-        return there, back
+
+    def taken_back(self, body, event):
+        """The adjoint of what an event did at a synapse; its own gradient goes to `event`, if any."""
+        reverse, _ = self.reverses[id(body)]
+        owned = self.owned(body)
+        changes, scattered = [], list(reverse.scattered)
+        for effect in body.effects:
+            if effect.array not in self.tables.varied or not self.is_real(effect.array):
+                continue
+            if effect.kind == "store":
+                changes.append(f"d_{effect.array}[i] = {reverse.own.get(effect.array, '0')};")
+            elif effect.kind == "put":
+                same = [s for s in scattered if place_of(effect) == f"{s[0]}[{s[1]}]"]
+                scattered = [s for s in scattered if s not in same]
+                changes.append(f"d_{place_of(effect)} = {same[0][2] if same else '0'};")
+            elif effect.kind == "multiply":
+                changes.append(f"d_{place_of(effect)} *= {effect.value.name};")
+            elif effect.kind == "assign":
+                hit = f"if ({effect.mask.name} > 0.5) " if effect.mask is not None else ""
+                changes.append(f"{hit}d_{place_of(effect)} = 0;")
+        stored = {e.array for e in body.effects if e.kind == "store"}
+        changes += [f"d_{a}[i] += {text};" for a, text in reverse.own.items() if a not in stored]
+        changes += [f"d_{a}[0] += {text};" for a, text in reverse.shared.items()]
+        changes += [f"d_{a}[{element}] += {text};" for a, element, text in scattered]
+        if reverse.mask and event:
+            changes.append(f"{event} += {reverse.mask};")
+        if not (changes or owned):
+            return []
+        pops = [f"pop(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in reversed(owned)]
+        return [*pops, *forward_lines(reverse.values), *reverse.lines, *changes]
+
+    # -- loops ----------------------------------------------------------------------------------------
 
     def distinguishes(self, body):
         """Whether the gradient to an event depends on whether it happened."""
@@ -69,33 +150,10 @@ class EventLoops(Writing):
             "}",
         ]
 
-    def events_backward(self, event, route, part, body, owned):
-        reverse, _ = self.reverses[id(body)]
-        number = self.event_number(event)
-        with_mask = bool(reverse.mask) and self.distinguishes(body)
-        inner = [f"pop(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in reversed(owned)]
-        inner += forward_lines(reverse.values) + reverse.lines
-        changes = []
-        for effect in body.effects:
-            if effect.array not in self.tables.varied or not self.is_real(effect.array):
-                continue
-            if effect.kind == "store":
-                changes.append(f"d_{effect.array}[i] = {reverse.own.get(effect.array, '0')};")
-            elif effect.kind == "multiply":
-                changes.append(f"d_{place_of(effect)} *= {effect.value.name};")
-            elif effect.kind == "assign":
-                hit = f"if ({effect.mask.name} > 0.5) " if effect.mask is not None else ""
-                changes.append(f"{hit}d_{place_of(effect)} = 0;")
-        stored = {e.array for e in body.effects if e.kind == "store"}
-        changes += [f"d_{a}[i] += {text};" for a, text in reverse.own.items() if a not in stored]
-        changes += [f"d_{a}[0] += {text};" for a, text in reverse.shared.items()]
-        changes += [f"d_{a}[{element}] += {text};" for a, element, text in reverse.scattered]
-        if with_mask:
-            changes.append(f"ring_slot(w, {number}, q)[l->items[e]] += {reverse.mask};")
-        if not (changes or owned):
-            return []
-        lines = self.deliver(event, route, part, inner + changes)
-        return [_reversed_loop(line) for line in lines]
+    def events_backward(self, event, route, part, body):
+        slot = f"ring_slot(w, {self.event_number(event)}, q)[l->items[e]]"
+        inner = self.taken_back(body, slot if self.distinguishes(body) else "")
+        return [_reversed_loop(line) for line in self.deliver(event, route, part, inner)] if inner else []
 
     def silent(self, part_number, event, route, part, body):
         """Gradient to the events of all neurons that have a spike gradient, whether they spiked or not."""
@@ -105,6 +163,9 @@ class EventLoops(Writing):
         number, distinguishes = self.event_number(event), self.distinguishes(body)
         if part.block.group in self.tables.orders and len(route.delays) == 1 and not distinguishes:
             return self.silent_of_sorted(part_number, number, route, part, silent)
+        rows = len(route.delays) * self.tables.program.events[part.block.event]
+        if len(route.delays) > 1 and len(route.synapses) < SHORT * rows:
+            return self.silent_of_all(part_number, number, route, part, silent, distinguishes)
         skipped = "      if (spiked[j]) continue;" if distinguishes else ""
         arrived = "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = {};"
         lines = [
@@ -138,6 +199,35 @@ class EventLoops(Writing):
             "}",
         ]
         return [line for line in lines if line]
+
+    def silent_of_all(self, part_number, event, route, part, silent, distinguishes):
+        """The same where few synapses share a source and a delay: all of them in the order of memory."""
+        source = self.tables.index(self.tables.rendered.identifiers[part.block.sources])
+        chosen = "wanted[j] & !spiked[j]" if distinguishes else "wanted[j]"
+        return [
+            "{",
+            f"const int64_t n = p->sizes[{part_number}];",
+            *self.buffer_pointers(1),
+            "const real mask = 0; (void)mask;",
+            *self.loop([*forward_lines(silent.values), *silent.lines, f"buffer_0[i] = {silent.mask};"]),
+            f"const Lists *l = &w->trial->spikes[{event}];",
+            f"const int64_t sources = p->event_size[{event}];",
+            f"const int32_t *restrict synapses = p->synapses[{route.number}];",
+            f"uint8_t *spiked = w->spiked[{event}];",
+            f"for (int64_t d = 0; d < p->delay_count[{route.number}]; ++d) {{",
+            f"  const int32_t *restrict row = p->rows[{route.number}] + d*(sources + 1);",
+            f"  const int64_t q = l->count - 1 - p->delays[{route.number}][d];",
+            f"  real *restrict upstream = ring_slot(w, {event}, q);",
+            f"  const uint8_t *wanted = marked(w, {event}, q);",
+            "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = 1;",
+            "  for (int32_t r = row[0]; r < row[sources]; ++r) {",
+            f"    const int32_t i = synapses[r], j = {source}[i];",
+            f"    if ({chosen}) upstream[j] += buffer_0[i];",
+            "  }",
+            "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = 0;",
+            "}",
+            "}",
+        ]
 
     def silent_of_sorted(self, part_number, event, route, part, silent):
         """The same for sorted synapses: all of them in their order, since a neuron's own lie far apart."""

@@ -85,7 +85,10 @@ def _filter(number, state, order, read, tables):
     if len(touching) != 3 or any(parts[place].every != 1 for place, _ in touching):
         return None
     (_, total), (_, decay), (place, jump) = touching
-    if not (total.cleared and order.fits(total) and parts[place].block.kind == "pathway"):
+    pathway = parts[place].block
+    if pathway.kind != "pathway" or pathway.turns or len(pathway.under_way) or jump.in_turn:
+        return None
+    if not (total.cleared and order.fits(total)):
         return None
     if any(len(body.effects) != 1 or body.shared for body in (total, decay, jump)):
         return None

@@ -197,14 +197,8 @@ class Kernel:
         return self.length_of(symbol) * torch.empty(0, dtype=self.torch_type(symbol)).element_size()
 
     def length_of(self, symbol):
-        tables = self.tables
-        if symbol in tables.temporaries:
-            _, part, shared, _ = tables.temporaries[symbol]
-            return 1 if shared else self.rendered.parts[part].block.size
-        name = symbol[2:]
-        if name in tables.events:
-            return self.program.events[tables.events[name]]
-        return 1 if tables.states[name].scalar else tables.states[name].value.size
+        temporaries = self.tables.temporaries
+        return temporaries[symbol][1] if symbol in temporaries else self.tables.length(symbol[2:])
 
     def synapses(self, pathway):
         """Places of the synapses of a pathway, in the order in which events reach them."""

@@ -6,6 +6,8 @@ arrays, of which each line is finished before the next one begins.
 
 import ast
 
+import numpy as np
+
 from brianbridge.kernels.operations import FUNCTIONS
 from brianbridge.kernels.values import WEAK, Body, Effect, NotCompilable, promoted
 
@@ -43,6 +45,7 @@ class Reader:
     def __init__(self, part, tables):
         self.part, self.tables = part, tables
         self.by_events = part.block.kind == "pathway"
+        self.takes_turns = bool(part.block.turns)
         self.bodies = [Body()]
         self.locals = {}  # name to (Body, Value), or to the ast node of a number
         self.present = {}  # (array, how) to its value at this place of the body
@@ -61,27 +64,39 @@ class Reader:
         if not (self.body.values or self.body.effects):
             self.body.shared = shared
             return
-        if self.by_events:
-            raise NotCompilable(f"{self.part.block.name} reads from neurons what it writes to them")
         self.bodies.append(Body(shared=shared))
         self.present, self.reads, self.writes = {}, {}, {}
 
-    def enter(self, node, shared=False):
-        """Make sure that a line's expressions can be evaluated in the present loop."""
+    def enter(self, node, shared=False, writes=None):
+        """Make sure that a line's expressions can be evaluated in the present loop.
+
+        Of a line that changes the targets of events, `writes` says what it changes, and how: nothing could
+        carry its value to another loop.
+        """
         shared = shared and not self.by_events
-        clash = any(
-            written != how for array, how in self.memory_reads(node) for written in self.writes.get(array, ())
-        )
+        used = [*self.memory_reads(node), *([writes] if writes and self.by_events else [])]
+        clash = any(self.meet(how, written) for array, how in used for written in self.writes.get(array, ()))
         if clash or shared != self.body.shared:
             self.split(shared)
         for array, how in self.memory_reads(node):
             self.reads.setdefault(array, set()).add(how)
 
+    def meet(self, how, other):
+        """Whether two ways to reach an element of an array can lead to the same one."""
+        if how == other:
+            return False
+        if self.takes_turns and how[0] == other[0] == "at":  # the synapses before have had their turn
+            return bool(np.any(self.tables.index_values(how[1]) == self.tables.index_values(other[1])))
+        return True
+
     def write(self, array, how, value, cleared=None):
         """Note that a line writes; its value is carried into another loop if it has to be."""
         reads, writes = self.reads.get(array, set()), self.writes.get(array, set())
         clash = reads if how[0] == "many" else reads - {how}
-        if clash or writes - {how} or (cleared and writes):
+        if self.by_events:
+            if clash and not self.takes_turns:
+                self.read_copy(array)
+        elif clash or writes - {how} or (cleared and writes):
             before = self.body
             self.split(before.shared)
             value = self.carried(before, value)
@@ -90,10 +105,24 @@ class Reader:
             self.body.cleared.append((self.tables.symbol(array), *cleared))
         return value
 
+    def read_copy(self, name):
+        """Let what this loop has read of an array be from a copy: events do not see each other's results."""
+        array = self.tables.symbol(name)
+        if array in self.body.copies.values():
+            return
+        copy = self.tables.copy(array)
+        self.body.copies[copy] = array
+        for value in self.body.values:
+            if value.symbol == array:
+                value.symbol = copy
+        self.body.known = {key: v for key, v in self.body.known.items() if v.symbol != copy}
+
     def carried(self, body, value):
         """A value of an earlier loop, by way of an array."""
-        if value.type in WEAK:
-            return self.body.value(value.op, value.type, symbol=value.symbol)
+        if value.type in WEAK or value.op == "mask":
+            return self.body.value(value.op, value.type, symbol=value.symbol, varied=value.varied)
+        if self.by_events:
+            raise NotCompilable(f"{self.part.block.name} goes on with a value from before its changes")
         array = self.tables.temporary(self.part, body, value)
         if body.stored(array) is None:
             body.effects.append(Effect("store", array, value))
@@ -151,19 +180,20 @@ class Reader:
             if value.differentiable:
                 self.tables.varied.add(f"o_{output}")
             self.body.effects.append(Effect("record", str(output), value))
+        elif isinstance(node, ast.For):  # for mask in ops.in_turn(mask, turns)
+            for line in node.body:
+                self.statement(line)
         elif isinstance(node, ast.Assign):
             self.assignment(node.targets[0].id, node.value)
         else:
-            raise NotCompilable(f"the synapses of {self.part.block.name} take turns")
+            raise NotCompilable(f"{type(node).__name__} in {self.part.block.name}")
 
     def assignment(self, name, node):
         called = node.func.attr if _is_operation(node) else ""
         if called == "arrived":
             varied = self.tables.varies(self.tables.event(self.part.block.event))
             self.locals[name] = self.body, self.body.value("mask", "real", varied=varied)
-        elif called == "also_arrived":
-            raise NotCompilable(f"events are under way to {self.part.block.name} at the start")
-        elif isinstance(node, ast.Tuple) or _is_slice(node):
+        elif called == "also_arrived" or isinstance(node, ast.Tuple) or _is_slice(node):
             pass  # the events of past steps, which the kernel keeps in its own way
         elif called == "event":
             self.event(name, node.args[0])
@@ -198,29 +228,52 @@ class Reader:
         self.enter(node)
         how = ("at", ast.unparse(index))
         value = self.write(name, how, self.cast(self.expression(node), self.tables.type(name)))
-        self.present[name, how] = value
+        self.put(name, index, value)
+
+    def put(self, name, index, value):
+        array, place = self.tables.symbol(name), self.tables.index(ast.unparse(index))
+        self.present[name, ("at", ast.unparse(index))] = value
+        self.body.effects = [
+            e for e in self.body.effects if (e.kind, e.array, e.index) != ("put", array, place)
+        ]
         self.effect("put", name, index, value)
 
+    def put_in_turn(self, name, index, node, text):
+        """A change of a neuron's variable that the next synapse sees, given as text."""
+        texts = {"old": f"{name}.index_select(-1, {ast.unparse(index)})", "value": f"({ast.unparse(node)})"}
+        self.into_put(name, index, ast.parse(text.format_map(texts), mode="eval").body)
+
     def into_add_at(self, name, index, order, node):
-        self.enter(node)
+        if self.takes_turns:
+            return self.put_in_turn(name, index, node, "{old} + {value}.to({old}.dtype)")
+        how = ("many", "add")
+        self.enter(node, writes=(name, how))
         value = self.cast(self.expression(node), self.tables.type(name))
-        self.effect("add", name, index, self.write(name, ("many", "add"), value))
+        self.effect("add", name, index, self.write(name, how, value))
 
     def into_multiply_at(self, name, index, order, mask, node):
-        self.enter(ast.Tuple([mask, node]))
+        if self.takes_turns:
+            factor = f"ops.select({ast.unparse(mask)}, {{value}}, ops.cast(1, {{old}}))"
+            return self.put_in_turn(name, index, node, f"{{old}}*{factor}")
+        how = ("many", "multiply")
+        self.enter(ast.Tuple([mask, node]), writes=(name, how))
         mask, factor = self.expression(mask), self.expression(node)
-        one = self.number("1")
-        type = self.tables.type(name)
-        factor = self.body.value("select", type, mask, factor, one)
-        self.effect("multiply", name, index, self.write(name, ("many", "multiply"), factor))
+        factor = self.body.value("select", self.tables.type(name), mask, factor, self.number("1"))
+        self.effect("multiply", name, index, self.write(name, how, factor))
 
     def into_assign_at(self, name, index, mask, node):
-        self.enter(ast.Tuple([mask, node]))
-        mask = self.expression(mask)
-        if mask.varied:
-            raise NotCompilable(f"{self.part.block.name} sets {name} with a gradient to the event")
-        value = self.cast(self.expression(node), self.tables.type(name))
-        self.effect("assign", name, index, self.write(name, ("many", "assign"), value), mask)
+        if self.takes_turns:
+            return self.put_in_turn(name, index, node, f"ops.select({ast.unparse(mask)}, {{value}}, {{old}})")
+        how = ("many", "assign", ast.unparse(index), ast.unparse(node))
+        self.enter(ast.Tuple([mask, node]), writes=(name, how))
+        mask, value = self.expression(mask), self.cast(self.expression(node), self.tables.type(name))
+        value = self.write(name, how, value)
+        if not mask.varied:
+            return self.effect("assign", name, index, value, mask)
+        # one after the other: only the first event changes a value, and only the last one has a gradient
+        self.body.in_turn = True
+        old = self.leaf("at", name, self.tables.index(ast.unparse(index)))
+        self.put(name, index, self.select(mask, value, old))
 
     def into_sum_at(self, name, index, node, start, stop):
         self.enter(node)
@@ -353,7 +406,9 @@ class Reader:
     call_where = where
 
     def selected(self, mask, new, old, flows=True):
-        mask, new, old = map(self.expression, (mask, new, old))
+        return self.select(*map(self.expression, (mask, new, old)), flows)
+
+    def select(self, mask, new, old, flows=True):
         if old.type not in ("real", "wide"):
             flows = False
         if not flows and mask.varied:

@@ -26,6 +26,12 @@ class Route:
         Whether `synapses` simply are 0, 1, 2, ...
     offset : int
         0 where the pathway runs after its threshold in a step, 1 where it runs before.
+    late : ndarray of int32
+        Where events arrive that were under way at the start, step by step: places in `synapses`.
+    late_ends : ndarray of int64, shape (steps + 1,)
+        Where those of a step end in `late`.
+    late_first : int
+        The first of these steps.
     """
 
     number: int
@@ -34,6 +40,9 @@ class Route:
     rows: np.ndarray
     in_order: bool
     offset: int
+    late: np.ndarray
+    late_ends: np.ndarray
+    late_first: int
 
 
 def routes_of(program):
@@ -63,7 +72,7 @@ def _route(number, block, program):
         for place, other in enumerate(program.blocks)
         if other.kind in ("threshold", "generator") and other.event == block.event
     ]
-    if not makers or program.every(program.blocks[makers[0]].dt) != program.every(block.dt):
+    if makers and program.every(program.blocks[makers[0]].dt) != program.every(block.dt):
         raise NotCompilable(f"{block.name} runs at another time step than the events it carries")
     sources = np.asarray(program.arrays[block.sources].value)
     delays = np.broadcast_to(np.asarray(block.delays), sources.shape).astype(np.int64)
@@ -76,4 +85,15 @@ def _route(number, block, program):
         rows[row, 1:] = np.cumsum(counts)
         rows[row] += np.count_nonzero(delays > delay)
     in_order = bool(np.array_equal(order, np.arange(len(order))))
-    return Route(number, kinds, order, rows, in_order, int(program.blocks.index(block) < makers[0]))
+    late_first = -(-program.start // program.every(block.dt))
+    late = _late(block.under_way, order)
+    offset = int(program.blocks.index(block) < min(makers, default=0))
+    return Route(number, kinds, order, rows, in_order, offset, *late, late_first)
+
+
+def _late(under_way, order):
+    """Places that events under way reach, sorted by step and place, and where those of each step end."""
+    steps, synapses = np.reshape([] if under_way is None else under_way, (-1, 2)).astype(int).T
+    places = np.argsort(order)[synapses]
+    places = places[np.lexsort((places, steps))].astype(np.int32)
+    return places, np.concatenate([[0], np.cumsum(np.bincount(steps))]).astype(np.int64)

@@ -33,6 +33,8 @@ class RowLoops(Writing):
             source = found[0] if len(found) == 1 else target
         if source == target or source not in tables.constants or part.block.group in tables.orders:
             return None
+        if body.copies:
+            return None
         grid = grid_for(source, target, tables.constants)
         if grid is None and part.block.kind != "pathway":
             grid = grid_for(target, source, tables.constants)
@@ -145,7 +147,7 @@ class RowLoops(Writing):
         there += self.arriving_rows(grid, e, delay, self.row_of_sums(grid, body, forward_lines(values), sums))
         reverse, silent = self.reverses[id(body)]
         back = []
-        factors = factors_of(body, grid)
+        factors = factors_of(body, grid.inner)
         wanted = f"marked({{}}, {e}, {{}}->trial->spikes[{e}].count - 1 - {delay})"
         if silent.mask and factors:
             back = self.dot_rows(grid, body, e, delay, factors)
@@ -181,13 +183,19 @@ class RowLoops(Writing):
         ]
 
 
-def factors_of(body, grid):
-    """What each sum over the rows of a grid is made of, where the gradient to the events is a matrix product.
+def factors_of(body, target):
+    """What each sum over synapses is made of, where the gradient to the events is a matrix product.
+
+    Parameters
+    ----------
+    body : Body
+    target : str
+        Name in the step of the index array of the targets.
 
     Returns
     -------
     list of (Effect, Value, list of Value) or None
-        The sum, the synapses' constant, and the other factors, which depend on the column only.
+        The sum, the synapses' constant, and the other factors, which depend on the target only.
     """
     found = []
     for effect in body.effects:
@@ -195,9 +203,9 @@ def factors_of(body, grid):
         masks = [v for v in factors if v.op == "mask"]
         weights = [v for v in factors if v.op == "own"]
         others = [v for v in factors if v.op not in ("mask", "own")]
-        if len(masks) != 1 or len(weights) != 1 or not all(_by_column(v, grid) for v in others):
+        if len(masks) != 1 or len(weights) != 1 or not all(_by_target(v, target) for v in others):
             return None
-        if effect.index != f"i_{grid.inner}":
+        if effect.index != f"i_{target}":
             return None
         found.append((effect, weights[0], others))
     return found
@@ -236,12 +244,10 @@ def _factors(value):
     return [value]
 
 
-def _by_column(value, grid):
-    if value.op in ("own", "row", "mask", "lookup") or (
-        value.op == "at" and value.index != f"i_{grid.inner}"
-    ):
+def _by_target(value, target):
+    if value.op in ("own", "row", "mask", "lookup") or (value.op == "at" and value.index != f"i_{target}"):
         return False
-    return all(_by_column(argument, grid) for argument in value.arguments)
+    return all(_by_target(argument, target) for argument in value.arguments)
 
 
 def _other_end(name):

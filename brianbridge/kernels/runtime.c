@@ -53,6 +53,7 @@ typedef struct {
   int64_t events;
   const int64_t *event_size, *event_array, *event_history;
   void *const *history_in, *const *history_out, *const *grad_history_out, *const *grad_history_in;
+  int64_t routes;
   const int32_t *const *synapses, *const *rows;
   const int64_t *const *delays;
   const int64_t *delay_count;
@@ -61,6 +62,11 @@ typedef struct {
   const int32_t *const *grid_indices;
   void *const *reciprocals;
   const int32_t *const *starts;
+  const int32_t *const *late; /* of the routes: places that events under way at the start reach, step by step */
+  const int64_t *const *late_ends, *late_first, *late_steps;
+  int64_t *twice; /* 1 + a route in which two events reached one synapse at once */
+  const int32_t *const *fan_starts, *const *fan_synapses, *const *fan_places;
+  const int64_t *fan_columns, *fan_span; /* of the routes; zero where there is no fan */
 } Problem;
 
 /* A list of numbers for each step: the neurons that spiked. */
@@ -104,6 +110,7 @@ typedef struct {
   char *state, *adjoint, *gradient;
   char **ring;  /* gradients of past events, newest first, as a ring */
   uint8_t **spiked, *all;
+  real **fans; /* of the routes: gradients at their targets, of the last steps */
   real *buffer, *zeros;
   int64_t length; /* of a buffer */
   real *products[PRODUCTS]; /* pairs of vectors whose outer products are still to be added */
@@ -318,6 +325,49 @@ static int arrived(Work *w, int64_t e, int64_t route) {
   return 0;
 }
 
+/* Events under way at the start that arrive in a step: the places that they reach, in order. */
+typedef struct { const int32_t *next, *end; } Late;
+static Late late_events(const Problem *p, int64_t route, int64_t k) {
+  const int64_t row = k - p->late_first[route];
+  if (row < 0 || row >= p->late_steps[route]) return (Late){NULL, NULL};
+  return (Late){p->late[route] + p->late_ends[route][row], p->late[route] + p->late_ends[route][row + 1]};
+}
+static int any_late(const Problem *p, int64_t route, int64_t k) {
+  const Late l = late_events(p, route, k);
+  return l.next < l.end;
+}
+/* Whether the next of them, or the last one on the way back, is in a row, or at a place; then it is taken. */
+static inline int late_in_row(const Late *l, const int32_t *row, int back) {
+  if (l->next >= l->end) return 0;
+  return back ? l->end[-1] >= row[0] : *l->next < row[1];
+}
+static inline int take_late(Late *l, int32_t r, int back) {
+  if (l->next >= l->end || (back ? l->end[-1] : *l->next) != r) return 0;
+  if (back) --l->end; else ++l->next;
+  return 1;
+}
+
+/* Where the gradients go that what arrives in a step has at the targets. Each row is kept twice, one whole ring
+ * after the other, so that those of any successive steps lie in one piece. */
+static real *fan_row(Work *w, int64_t route, int64_t t) {
+  return w->fans[route] + (t % w->p->fan_span[route])*w->p->fan_columns[route];
+}
+static const real *close_fan_row(Work *w, int64_t route, int64_t t) {
+  const int64_t columns = w->p->fan_columns[route];
+  real *row = fan_row(w, route, t);
+  memcpy(row + w->p->fan_span[route]*columns, row, columns*sizeof(real));
+  return row;
+}
+/* Nothing arrives before the start, but events from before it have gradients. */
+static void flush_fan(Work *w, int64_t route, int64_t e, int64_t offset, void (*sum)(Work *, int64_t, int64_t)) {
+  const Problem *p = w->p;
+  if (!p->grad_history_in[e]) return;
+  for (int64_t t = w->trial->spikes[e].count - 1 - offset; t >= p->delays[route][p->delay_count[route] - 1]; --t) {
+    memset(fan_row(w, route, t), 0, p->fan_columns[route]*sizeof(real));
+    sum(w, route, t);
+  }
+}
+
 #define UNROLL _Pragma("GCC unroll 8") /* small loops whose values are to stay in registers */
 typedef real chunk __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
 static inline real total(chunk v) {
@@ -449,6 +499,7 @@ static void begin_filters(Work *w, const Problem *p, const Filter *f, Filtering 
 static void end_filters(Work *w, const Problem *p, const Filter *f, Filtering *g);
 static void finish_filters(Work *w, const Problem *p, const Filter *f, Filtering *g);
 static void finish_backward(Work *lanes);
+static void flush_fans(Work *w);
 static void step_forward(Work *lanes, int64_t count, int64_t k);
 static void step_backward(Work *lanes, int64_t count, int64_t k);
 
@@ -470,6 +521,7 @@ static void start_work(Work *w, Simulation *s, int64_t thread, int64_t backward)
   w->random = calloc(p->places + 1, sizeof(Row));
   w->ring = calloc(p->events + 1, sizeof(char *));
   w->spiked = calloc(p->events + 1, sizeof(uint8_t *));
+  w->fans = calloc(p->routes + 1, sizeof(real *));
   int64_t largest = 0;
   for (int64_t e = 0; e < p->events; ++e) {
     w->spiked[e] = calloc(1, p->event_size[e] + 64);
@@ -483,13 +535,14 @@ static void end_work(Work *w) {
   _mm_setcsr(w->rounding);
 #endif
   for (int64_t e = 0; e < w->p->events; ++e) free(w->ring[e]), free(w->spiked[e]);
+  for (int64_t r = 0; r < w->p->routes; ++r) free(w->fans[r]);
   for (int64_t j = 0; j < PRODUCTS; ++j) free(w->products[j]);
   for (int64_t j = 0; j < w->p->places; ++j) {
     if (w->random[j].ordered != w->random[j].numbers) free(w->random[j].ordered);
     free(w->random[j].numbers), free(w->random[j].drawn);
   }
   free(w->state), free(w->adjoint), free(w->buffer), free(w->zeros), free(w->all), free(w->ring);
-  free(w->spiked), free(w->random);
+  free(w->spiked), free(w->random), free(w->fans);
   end_filtering(w);
 }
 
@@ -638,11 +691,16 @@ Simulation *run_forward(const Problem *p) {
   return s;
 }
 
+static int64_t fan_bytes(const Problem *p, int64_t route) {
+  return 2*p->fan_span[route]*p->fan_columns[route]*sizeof(real);
+}
+
 static void begin_backward(Work *w) {
   const Problem *p = w->p;
   memset(w->adjoint, 0, p->block);
   copy_states(w, p->grad_state_out, w->adjoint);
   begin_filters(w, p, w->simulation->filters, w->filtering);
+  for (int64_t r = 0; r < p->routes; ++r) memset(w->fans[r], 0, fan_bytes(p, r));
   for (int64_t e = 0; e < p->events; ++e) {
     int64_t n = p->event_size[e], length = p->event_history[e] + 1, count = w->trial->spikes[e].count;
     memset(w->ring[e], 0, ring_slots(p, e) * n * sizeof(real));
@@ -655,6 +713,7 @@ static void begin_backward(Work *w) {
 static void end_backward(Work *w) {
   const Problem *p = w->p;
   end_filters(w, p, w->simulation->filters, w->filtering);
+  flush_fans(w);
   for (int64_t a = 0; a < p->arrays; ++a)
     if (p->carried[a] >= 0 && p->grad_state_in[p->carried[a]])
       memcpy((char *)p->grad_state_in[p->carried[a]] + w->b * p->bytes[a], w->adjoint + p->offsets[a], p->bytes[a]);
@@ -709,6 +768,7 @@ void run_backward(Simulation *s, const Problem *p) {
       w->adjoint = calloc(1, p->block + 64);
       for (int64_t e = 0; e < p->events; ++e)
         w->ring[e] = calloc(ring_slots(p, e), p->event_size[e] * sizeof(real) + 1);
+      for (int64_t r = 0; r < p->routes; ++r) w->fans[r] = malloc(fan_bytes(p, r) + 64);
     }
 #pragma omp for schedule(static)
     for (int64_t b = 0; b < p->batch; b += p->lanes)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from brianbridge.kernels.element_loops import ElementLoops
-from brianbridge.kernels.event_loops import EventLoops
+from brianbridge.kernels.fan_loops import FanLoops
 from brianbridge.kernels.filter_loops import FilterLoops
 from brianbridge.kernels.filters import filters_of
 from brianbridge.kernels.loops import dependencies, reverse_of
@@ -33,6 +33,8 @@ class Source:
         Pairs of arrays: a gradient passes from the first to the second.
     arranged : dict of (str, str or int) to Order
         What the kernel wants in another order, see `orders.arranged`.
+    fans : dict of str to Fan
+        By the name of the pathway.
     filters : int
         Linear filters among the synapses' states.
     """
@@ -42,6 +44,7 @@ class Source:
     taped: tuple
     passes: frozenset
     arranged: dict
+    fans: dict
     filters: int
 
     def reached(self, symbols):
@@ -79,6 +82,7 @@ def write_source(tables, routes):
     filtered = {id(body): made for made in filters for body in made.bodies}
     writer = _Parts(tables, routes, reverses, _taped(read, reverses, filtered), filtered)
     functions = [writer.part(number, part, read[number]) for number, part in enumerate(parts)]
+    fans, flush = writer.fan_functions()
     text = "\n".join(
         [
             f"typedef {'float' if tables.is_single else 'double'} real;",
@@ -88,17 +92,19 @@ def write_source(tables, routes):
             f"#define PRODUCTS {len(writer.products) + 1}",
             f"#define FILTERS {len(filters) + 1}",
             *(_FILES.joinpath(name).read_text() for name in ("runtime.c", "filters.c")),
+            *fans,
             *functions,
             writer.filter_functions(),
             f"int64_t forward_ticks[{len(parts)}], backward_ticks[{len(parts)}];",
             writer.steps("forward", parts),
             writer.steps("backward", parts),
             writer.finish(),
+            flush,
             writer.buffer(),
         ]
     )
-    passes = _passes(tables, read)
-    return Source(text, tables, tuple(writer.pushed), passes, arranged(read, tables), len(filters))
+    passes, fans = _passes(tables, read), {name: fan for name, (fan, *_) in writer.fans.items()}
+    return Source(text, tables, tuple(writer.pushed), passes, arranged(read, tables), fans, len(filters))
 
 
 def _until_settled(tables):
@@ -134,6 +140,7 @@ def _taped(read, reverses, filters):
         for reverse in filter(None, reverses[id(body)]):
             values = (v for v in reverse.values if v.op in ("own", "at", "shared"))
             taped |= {v.symbol for v in values if v.symbol[0] in "sm"}
+        taped |= {array for copy, array in body.copies.items() if copy in taped}
         multiplied = (e for e in body.effects if e.kind == "multiply")
         taped |= {e.array for e in multiplied if e.value.type in ("real", "wide")}
     return taped
@@ -144,36 +151,52 @@ def _passes(tables, read):
     pairs = set()
     for part, bodies in zip(tables.rendered.parts, read, strict=True):
         for body in bodies:
+            pairs |= set(body.copies.items())
             for array, symbol in dependencies(body):
                 pairs.add((array, tables.event(part.block.event) if symbol == "mask" else symbol))
     return frozenset(pairs)
 
 
-class _Parts(ElementLoops, EventLoops, MatrixLoops, FilterLoops):
+class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
     """Writes the functions that take a part of the step, and take it back."""
 
     def part(self, number, part, bodies):
         """C functions that take one part of the step, and take it back."""
-        forward, backward = [], []
-        for body in bodies:
-            grid = self.grid_of(part, body)
-            if id(body) in self.filters:
-                there, back = self.filter_blocks(part, body)
-            elif grid is not None:
-                write = self.grid_events if part.block.kind == "pathway" else self.grid_sums
-                there, back = write(number, part, body, grid)
-            else:
-                write = self.events if part.block.kind == "pathway" else self.elements
-                there, back = ([("", lines)] for lines in write(number, part, body))
-            forward += [self.block(*block) for block in there]
-            backward = [self.block(*block) for block in back] + backward
-        return "\n".join(
-            [
-                f"/* {_comment(part.block.name)} */",
-                self.function(f"forward_{number}", forward),
-                self.function(f"backward_{number}", backward),
-            ]
-        )
+        functions = self.directions(number, self.loops(number, part, bodies))
+        if _has_late(part):
+            functions += self.directions(f"{number}_late", self.late_loops(part, bodies))
+        return "\n".join([f"/* {_comment(part.block.name)} */", *functions])
+
+    def loops(self, number, part, bodies):
+        """Blocks of every loop of a part: forward and back."""
+        if part.block.turns:
+            return [self.in_turn(part, bodies)]
+        return [self.around(number, part, body) for body in bodies]
+
+    def around(self, number, part, body):
+        """Blocks of the loop around a body."""
+        if id(body) in self.filters:
+            return self.filter_blocks(part, body)
+        by_events = part.block.kind == "pathway"
+        grid = self.grid_of(part, body)
+        if grid is not None:
+            return (self.grid_events if by_events else self.grid_sums)(number, part, body, grid)
+        if body.in_turn:
+            return self.in_turn(part, [body])
+        there, back = (self.events if by_events else self.elements)(number, part, body)
+        return [("", there)], [("", back)]
+
+    def late_loops(self, part, bodies):
+        """The same for a step in which events arrive that were under way at the start."""
+        together, pushed = [bodies] if part.block.turns else [[body] for body in bodies], self.pushed
+        loops = [self.in_turn(part, some, late=True) for some in together]
+        self.pushed = pushed  # only a few steps are of this kind
+        return loops
+
+    def directions(self, name, loops):
+        forward = [self.block(*block) for there, _ in loops for block in there]
+        backward = [self.block(*block) for _, back in reversed(loops) for block in back]
+        return [self.function(f"forward_{name}", forward), self.function(f"backward_{name}", backward)]
 
     def function(self, name, blocks):
         return "\n".join([f"static void {name}(Work *lanes, int64_t count, int64_t k) {{", *blocks, "}"])
@@ -195,7 +218,10 @@ class _Parts(ElementLoops, EventLoops, MatrixLoops, FilterLoops):
         calls = []
         for number, part in enumerate(parts):
             condition = f"if (k % {part.every} == 0) " if part.every > 1 else ""
-            call = f"{direction}_{number}(lanes, count, k)"
+            name = f"{direction}_{number}"
+            if _has_late(part):
+                name = f"(any_late({self.late(part)}) ? {name}_late : {name})"
+            call = f"{name}(lanes, count, k)"
             calls.append(f"  {condition}TIMED({direction}_ticks[{number}], {call});")
         calls = calls if direction == "forward" else calls[::-1]
         return "\n".join(
@@ -216,6 +242,11 @@ class _Parts(ElementLoops, EventLoops, MatrixLoops, FilterLoops):
                 f"static int64_t buffer_count(void) {{ return {self.buffers}; }}",
             ]
         )
+
+
+def _has_late(part):
+    """Whether events are under way to a pathway when the simulation starts."""
+    return part.block.under_way is not None and len(part.block.under_way) > 0
 
 
 def _comment(text):

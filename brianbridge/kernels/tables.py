@@ -56,7 +56,7 @@ class Tables:
     indices: list = field(default_factory=list)
     columns: list = field(default_factory=list)
     rows: dict = field(default_factory=dict)  # name of C pointer to (source, number, C text of the row)
-    temporaries: dict = field(default_factory=dict)  # C identifier to (type, part number, shared, value)
+    temporaries: dict = field(default_factory=dict)  # C identifier to (type, size, value or name)
     grid_constants: list = field(default_factory=list)  # (name, Grid)
     grid_gradients: set = field(default_factory=set)  # numbers of grids that have a gradient
     grid_indices: list = field(default_factory=list)  # (name, Grid, along the rows)
@@ -129,10 +129,24 @@ class Tables:
         number = self.rendered.parts.index(part)
         known = (symbol for symbol, kept in self.temporaries.items() if kept[-1] is value)
         symbol = next(known, f"m_{number}_{len(self.temporaries)}")
-        self.temporaries[symbol] = value.type, number, body.shared, value
+        self.temporaries[symbol] = value.type, 1 if body.shared else part.block.size, value
         if value.varied:
             self.varied.add(symbol)
         return symbol
+
+    def copy(self, array):
+        """C identifier of an array that holds a copy of another one."""
+        symbol = f"m_copy_{array}"
+        self.temporaries[symbol] = self.type(array[2:]), self.length(array[2:]), array
+        if array in self.varied:
+            self.varied.add(symbol)
+        return symbol
+
+    def length(self, name):
+        """Number of elements of an array that changes."""
+        if name in self.events:
+            return self.program.events[self.events[name]]
+        return 1 if self.states[name].scalar else self.states[name].value.size
 
     # -- numbers by which the kernel refers to arrays --------------------------------------------------
 

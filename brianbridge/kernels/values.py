@@ -115,15 +115,18 @@ class Body:
     values : list of Value
         In the order in which they are computed; each once.
     effects : list of Effect
-    entry : dict of str to Value
-        The value with which an array's own element enters the loop.
+    copies : dict of str to str
+        Arrays that the body reads as they were before the first event, by the array to which they are copied.
+    in_turn : bool
+        Whether each event sees what the events before it have changed, and its gradient likewise.
     """
 
     shared: bool = False
     cleared: list = field(default_factory=list)
     values: list = field(default_factory=list)
     effects: list = field(default_factory=list)
-    entry: dict = field(default_factory=dict)
+    copies: dict = field(default_factory=dict)
+    in_turn: bool = False
     known: dict = field(default_factory=dict)
 
     def value(self, op, type, *arguments, symbol="", index="", varied=None):

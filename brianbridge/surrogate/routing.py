@@ -37,13 +37,16 @@ def _order(block, arrays):
 
 
 def _turns(block, arrays):
-    """The first turn in which no synapse before shares a neuron, in the order of delivery."""
-    indices = [np.asarray(arrays[key].value) for key in block.turns]
-    free = [np.zeros(index.max() + 1, dtype=int) for index in indices]
+    """The first turn in which no synapse before shares an element that changes, in the order of delivery."""
+    named = [block.names[line.variable] for line in block.lines if line.variable in block.names]
+    changed = {name.key for name in named if name.index}
+    ways = {(name.key, name.index) for name in block.names.values() if name.key in changed and name.index}
+    free = {key: np.zeros(arrays[key].value.size, dtype=int) for key in changed}
+    reached = [(free[key], np.asarray(arrays[index].value)) for key, index in sorted(ways)]
     order = _order(block, arrays)
     turns = np.zeros(block.size, dtype=int)
     for synapse in range(block.size) if order is None else order:
-        turns[synapse] = max(f[index[synapse]] for f, index in zip(free, indices, strict=True))
-        for f, index in zip(free, indices, strict=True):
+        turns[synapse] = max(f[index[synapse]] for f, index in reached)
+        for f, index in reached:
             f[index[synapse]] = turns[synapse] + 1
     return turns

@@ -82,9 +82,10 @@ def test_two_events_at_once_are_no_silent_difference():
     net = Network(cells, target, synapses)
     net.run(0.5 * ms)
     synapses.delay = 1 * ms
-    surrogate = Surrogate(wrap(net))
-    with pytest.raises(Refused, match="synapses_pre: two events arrive at one synapse in the same step"):
-        surrogate(duration=5 * ms)
+    for backend in ("compiled", "eager"):
+        surrogate = Surrogate(wrap(net), backend=backend)
+        with pytest.raises(Refused, match="synapses_pre: two events arrive at one synapse in the same step"):
+            surrogate(duration=5 * ms)
 
 
 @pytest.mark.agrees("Networks: store and restore")

@@ -208,6 +208,16 @@ def test_statements_in_which_synapses_take_turns():
     agree(pathways(TAKING_TURNS), 40)
 
 
+@pytest.mark.parametrize(
+    "code", ["v_post += 0.1*v_post; v_pre = 0.4", "v_pre = 0.4; v_post = clip(v_post, 0, 0.2)"]
+)
+def test_turns_of_synapses_that_meet_at_either_end(code):
+    cells = ticking(5, "cells", rate="(500 + 500*int(i > 0))*Hz")
+    synapses = Synapses(cells, cells, on_pre=code, name="synapses")
+    synapses.connect(condition="i != j")
+    agree(Network(cells, synapses), 60)
+
+
 @pytest.mark.differentiable("Synapses: statements that change a neuron's variable and read it")
 def test_gradient_through_synapses_that_take_turns():
     cells = NeuronGroup(

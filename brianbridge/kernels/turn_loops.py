@@ -1,0 +1,101 @@
+"""Loops over the synapses of a pathway one by one, in the order of Brian2's queue: forward, and back.
+
+Where synapses take turns, each sees what those before it have done, and so do gradients: to that of an event
+that did not happen, too, belongs the state in which its synapse would have had its turn.
+"""
+
+from brianbridge.kernels.event_loops import EventLoops
+from brianbridge.kernels.loops import forward_lines
+
+__all__ = ["TurnLoops"]
+
+
+class TurnLoops(EventLoops):
+    """Writes the loops of pathways whose synapses take turns, and of events under way at the start."""
+
+    def in_turn(self, part, bodies, late=False):
+        """Blocks of a loop in which each synapse goes through some bodies.
+
+        Parameters
+        ----------
+        part : Part
+        bodies : list of Body
+        late : bool
+            Whether events may arrive that were under way when the simulation started.
+        """
+        route, event = self.routes[part.block.name], self.tables.event(part.block.event)
+        arrivals = [line for body in bodies for line in ["{", *self.arrival(body), "}"]]
+        if late:
+            twice = f"if (spiked[j] && late) *p->twice = {route.number + 1};"
+            there = self.synapses_in_order(event, part, late, ["if (mask == 0) continue;", twice, *arrivals])
+        else:
+            there = self.deliver(event, route, part, arrivals)
+        back = [line for body in reversed(bodies) for line in self.one_back(body)]
+        back = self.synapses_in_order(event, part, late, back, back=True) if back else []
+        arrived = "1" if late else f"arrived(w, {self.event_number(event)}, {route.number})"
+        for body in bodies:
+            there, back = self.with_whole_arrays(body, arrived, there, back)
+        return [("", there)], [("", back)]
+
+    def one_back(self, body):
+        """The adjoint at one synapse, whether there is an event or not."""
+        _, silent = self.reverses[id(body)]
+        taken, lines = self.taken_back(body, "upstream[j]"), []
+        if taken:
+            lines += ["if (mask != 0) {", *taken, "}"]
+        if silent.mask:
+            lines += ["if (mask == 0 && wanted[j]) {", *forward_lines(silent.values), *silent.lines]
+            lines += [f"upstream[j] += {silent.mask};", "}"]
+        return lines
+
+    def late(self, part):
+        """C text of the arguments that say which events under way arrive in a step."""
+        step = f"k/{part.every}" if part.every > 1 else "k"
+        return f"lanes->p, {self.routes[part.block.name].number}, {step}"
+
+    def synapses_in_order(self, event, part, late, inner, back=False):
+        """Loop over the synapses of all neurons that have an event, or whose gradient is wanted."""
+        route, number = self.routes[part.block.name], self.event_number(event)
+        skipped = ["!spiked[j]"]
+        here = ["const real mask = spiked[j];"]
+        if back:
+            skipped.append("!wanted[j]")
+        if late:
+            skipped.append(f"!late_in_row(&under_way, row, {int(back)})")
+            here = [
+                f"const int late = take_late(&under_way, r, {int(back)});",
+                "const real mask = spiked[j] || late;",
+            ]
+        return [
+            "{",
+            f"const Lists *l = &w->trial->spikes[{number}];",
+            f"const int32_t *restrict rows = p->rows[{route.number}];",
+            f"const int32_t *restrict synapses = p->synapses[{route.number}]; (void)synapses;",
+            f"const int64_t sources = p->event_size[{number}];",
+            f"uint8_t *spiked = w->spiked[{number}];",
+            *([f"Late under_way = late_events({self.late(part)});"] if late else []),
+            _loop("int64_t d", f"p->delay_count[{route.number}]", back),
+            f"  const int64_t q = l->count - 1 - p->delays[{route.number}][d];",
+            *([f"  real *restrict upstream = ring_slot(w, {number}, q);"] if back else []),
+            *([f"  const uint8_t *wanted = marked(w, {number}, q);"] if back else []),
+            "  memset(spiked, 0, sources);",
+            "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = 1;",
+            f"  {_loop('int64_t j', 'sources', back)}",
+            "    const int32_t *row = rows + d*(sources + 1) + j;",
+            f"    if ({' && '.join(skipped)}) continue;",
+            f"    {_loop('int32_t r', 'row[1]', back, 'row[0]')}",
+            f"      const int32_t i = {self.synapse(route, part)};",
+            *(f"      {line}" for line in [*here, *inner]),
+            "    }",
+            "  }",
+            "}",
+            "memset(spiked, 0, sources);",
+            "}",
+        ]
+
+
+def _loop(name, stop, back, start="0"):
+    variable = name.split()[-1]
+    if back:
+        return f"for ({name} = {stop} - 1; {variable} >= {start}; --{variable}) {{"
+    return f"for ({name} = {start}; {variable} < {stop}; ++{variable}) {{"
