@@ -18,8 +18,8 @@ DIGEST = hashlib.sha256().digest_size
 FLAGS = ("-std=gnu11", "-march=native", "-fopenmp", "-fPIC", "-fno-math-errno", "-w")
 if platform.machine() == "x86_64":
     FLAGS += ("-mprefer-vector-width=512",)
-#: Single precision may reorder sums and take vectorised functions; infinity and NaN keep their meaning. glibc offers
-#: the functions only where it sees the macro, which the second option takes back.
+#: Single precision may reorder sums and take vectorised functions; infinity and NaN keep their meaning. glibc
+#: offers these functions only where it sees the macro, which the second option takes back.
 FAST = ("-ffast-math", "-fno-finite-math-only", "-D__FAST_MATH__")
 #: Double precision follows the eager back end operation by operation.
 STRICT = ("-ffp-contract=off", "-fno-trapping-math")
