@@ -19,7 +19,7 @@ NUMBERS += "routes places seed".split()
 
 
 class Problem(ctypes.Structure):
-    """``Problem`` of runtime.c."""
+    """``Problem`` of runtime/memory.c."""
 
     _fields_ = [
         (name, ctypes.c_int64 if name in NUMBERS else ctypes.c_void_p)

@@ -16,7 +16,7 @@ FUNCTIONS = {"rand": "uniform", "randn": "normal", "poisson": "uniform"}
 @cache
 def random_library(dtype):
     """The library of random.c for one floating point type, as `ctypes.CDLL`."""
-    text = resources.files("brianbridge.kernels").joinpath("random.c").read_text()
+    text = resources.files("brianbridge.kernels").joinpath("runtime", "random.c").read_text()
     return library("#define SINGLE\n" * (dtype == torch.float32) + text, single=False)
 
 

@@ -14,7 +14,8 @@ from brianbridge.kernels.reading import Reader
 
 __all__ = ["LANES", "Source", "write_source"]
 
-_FILES = resources.files("brianbridge.kernels")
+_FILES = resources.files("brianbridge.kernels").joinpath("runtime")
+PARTS = "memory.c", "arithmetic.c", "products.c", "filters.c", "trials.c"
 LANES = 6  # trials that a thread takes together where they share rows of a grid
 
 
@@ -91,7 +92,7 @@ def write_source(tables, routes):
             f"#define LANES {LANES} /* at most TRIALS */",
             f"#define PRODUCTS {len(writer.products) + 1}",
             f"#define FILTERS {len(filters) + 1}",
-            *(_FILES.joinpath(name).read_text() for name in ("runtime.c", "filters.c")),
+            *(_FILES.joinpath(name).read_text() for name in PARTS),
             *fans,
             *functions,
             writer.filter_functions(),
