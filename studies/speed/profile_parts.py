@@ -2,8 +2,8 @@
 
     python studies/speed/profile_parts.py [--workload NAMES]
 
-The kernel is compiled once more with counters of the processor's clock (``-DPROFILE``), and takes updates with
-one thread. Shares are of the time inside the kernel.
+The kernel is compiled once more with counters of the processor's clock (``-DPROFILE``), and takes updates
+with one thread. Shares are of the time inside the kernel.
 """
 
 import argparse
