@@ -1,8 +1,8 @@
 """Random numbers by their place alone: Philox4x32-10 (Salmon et al. 2011), the normal ones by Box and Muller.
 
 Salmon, Moraes, Dror and Shaw (2011), Parallel random numbers: as easy as 1, 2, 3, SC11. The seed is the key,
-(element, trial, step, place) the counter. ``kernels/runtime/random.c`` makes the same ones, to the last bit: it
-adds and multiplies in the same order.
+(element, trial, step, place) the counter. ``kernels/runtime/random.c`` makes the same ones, to the last bit:
+it adds and multiplies in the same order.
 """
 
 import math
