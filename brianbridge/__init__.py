@@ -17,6 +17,7 @@ _HOME = {
     "Positive": "brianbridge.model.constraints",
     "Dale": "brianbridge.model.constraints",
     "Free": "brianbridge.model.constraints",
+    "LowRank": "brianbridge.model.low_rank",
     "Surrogate": "brianbridge.surrogate.module",
     "Box": "brianbridge.surrogate.spike_gradients",
     "FastSigmoid": "brianbridge.surrogate.spike_gradients",

@@ -18,6 +18,7 @@ from brianbridge.model.capture import capture
 from brianbridge.model.constraints import Bounds, Constraint, Dale, Free, Trainable
 from brianbridge.model.equation_text import add_parameter
 from brianbridge.model.files import ModelFileError, load_model
+from brianbridge.model.low_rank import LowRank, with_modes
 from brianbridge.model.naming import UnknownName, caller_names, input_name, variable_name
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.model.refusals import Refusal, Refused
@@ -35,7 +36,7 @@ def wrap(network=None, train=None, *, namespace=None, dt=None, level=0):
     train : dict, optional
         What to train and how: a variable (``cells.tau_m``, ``'cells.tau_m'``), a `TimedArray` (or its name),
         or the name of a constant of the equations (``'tau_syn'``), to a constraint (`Bounds`, `Positive`,
-        `Dale`) or None. What is trained is the value at t = 0.
+        `Dale`, `LowRank`) or None. What is trained is the value at t = 0.
     namespace : dict, optional
         Names that the equations refer to; default are the caller's variables, as for ``network.run()``.
     dt : Quantity, optional
@@ -199,7 +200,8 @@ def _with_trainables(model, train):
         constraint = Free() if constraint is None else constraint
         if not isinstance(constraint, Constraint):
             raise TypeError(
-                f"train: {_shown(key)} is given {constraint!r}; expected Bounds, Positive, Dale or None."
+                f"train: {_shown(key)} is given {constraint!r}; expected Bounds, Positive, Dale, LowRank or "
+                "None."
             )
         refusal = _delay_refusal(key, model)
         if refusal:
@@ -208,6 +210,8 @@ def _with_trainables(model, train):
         model, trainable = _trainable(model, key, constraint)
         if any(set(trainable.targets) & set(other.targets) for other in trainables):
             raise ValueError(f"train: {trainable.name} is named twice.")
+        if isinstance(constraint, LowRank):
+            model, trainable = with_modes(model, trainable)
         _check(model, trainable)
         trainables.append(trainable)
     return replace(model, trainable=tuple(trainables)), refusals

@@ -4,7 +4,7 @@ A constraint is a description only. How it is turned into an unconstrained tenso
 `brianbridge.surrogate.parameters`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from brian2 import Hz, Mohm, ms, mV, nS, pA, pF
@@ -145,6 +145,10 @@ class Trainable:
     def name(self):
         """``group.variable`` of the first target, the parameter's name in files and histories."""
         return ".".join(filter(None, self.targets[0]))
+
+    def with_constraint(self, constraint):
+        """A copy with another constraint."""
+        return replace(self, constraint=constraint)
 
     def labels(self, size, group):
         """Label of every element: elements that carry the same label share one value.

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import re
 import tomllib
+import warnings
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit
 from brianbridge.model.capture import capture
 from brianbridge.model.constraints import Bounds, Dale, Free, Positive, Trainable
 from brianbridge.model.equation_text import strip_trainable
+from brianbridge.model.low_rank import LowRank, with_modes
 from brianbridge.model.quantities import read_quantity
 from brianbridge.model.rebuild import set_aside
 
@@ -24,7 +26,17 @@ __all__ = ["ModelFileError", "equations_folder", "load_model", "model_names"]
 TOP = {"source", "notes", "like", "dt", "constants", "inputs", "groups", "synapses"}
 COMMON = {"model", "method", "order", "values", "initial", "bounds", "positive", "tie", "dale"}
 GROUP = COMMON | {"n", "threshold", "reset", "refractory"}
-SYNAPSES = COMMON | {"source", "target", "on_pre", "on_post", "delay", "connect", "sign", "radius"}
+SYNAPSES = COMMON | {
+    "source",
+    "target",
+    "on_pre",
+    "on_post",
+    "delay",
+    "connect",
+    "sign",
+    "radius",
+    "low_rank",
+}
 LARGEST_GROUP = 1_000_000  # neurons
 MOST_SYNAPSES = 100_000_000
 LARGEST_FILE = 1_000_000  # bytes
@@ -234,12 +246,28 @@ class _Reader:
                 self._radius(where, table, self.live[name])
                 trainable += self._trainable(where, self.live[name], table, flagged)
         model = capture(Network(*self.live.values()), {})
+        model, trainable = self._modes(model, trainable)
         return replace(
             model,
             groups=tuple(replace(group, initial=initial[group.name]) for group in model.groups),
             trainable=tuple(trainable),
             source=self.text("top level", tables, "source", ""),
         )
+
+    def _modes(self, model, trainables):
+        """Weights of low rank start from the approximation of those that the file describes."""
+        complete = []
+        for trainable in trainables:
+            if isinstance(trainable.constraint, LowRank):
+                owner, variable = trainable.targets[0]
+                try:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # of what the file asks for
+                        model, trainable = with_modes(model, trainable)
+                except ValueError as error:
+                    self.fail(f"synapses.{owner}.low_rank.{variable}", str(error))
+            complete.append(trainable)
+        return model, complete
 
     def _sizes(self, groups):
         """Number of neurons of every group."""
@@ -407,7 +435,7 @@ class _Reader:
     # -- what is trained ------------------------------------------------------------------------------
 
     def _trainable(self, where, group, table, flagged):
-        given = {key: table.get(key, {}) for key in ("bounds", "positive", "tie", "dale")}
+        given = {key: table.get(key, {}) for key in ("bounds", "positive", "tie", "dale", "low_rank")}
         for key, variables in given.items():
             if key != "positive":
                 self.table(f"{where}.{key}", variables)
@@ -423,7 +451,7 @@ class _Reader:
 
     def _constraint(self, where, variable, given):
         tie = given["tie"].get(variable)
-        kinds = [key for key in ("bounds", "positive", "dale") if variable in given[key]]
+        kinds = [key for key in ("bounds", "positive", "dale", "low_rank") if variable in given[key]]
         if len(kinds) > 1:
             self.fail(where, f"{' and '.join(kinds)} are given for {variable!r}; one of them is enough.")
         try:
@@ -431,6 +459,8 @@ class _Reader:
                 return Bounds(*self._bounds(f"{where}.bounds.{variable}", given["bounds"][variable]), tie=tie)
             if kinds == ["dale"]:
                 return Dale(by=given["dale"][variable], tie=tie)
+            if kinds == ["low_rank"]:
+                return LowRank(given["low_rank"][variable], tie=tie)
         except ModelFileError:
             raise
         except ValueError as error:
