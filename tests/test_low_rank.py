@@ -20,7 +20,7 @@ def network(on_pre=None, summed=None, n=12, m=9, **synapses):
     )
     other = NeuronGroup(
         m,
-        """dv/dt = (I_sum + I - v)/(10*ms) : volt
+        """dv/dt = (1.2*mV + I_sum + I - v)/(10*ms) : volt
         dI/dt = -I/(5*ms) : volt
         I_sum : volt
         gain : 1 (constant)""",
@@ -146,3 +146,107 @@ def test_factors_that_do_not_fit(wrong, message):
 def test_only_weights_have_modes():
     with pytest.raises(ValueError, match="one.v: LowRank.. is for weights of Synapses"):
         bb.wrap(network(on_pre="I_post += w"), train={"one.v": bb.LowRank(1)})
+
+
+# -- modes as neurons ---------------------------------------------------------------------------------
+
+WAYS = {
+    "a sum": dict(summed="I_sum_post = w*r_pre"),
+    "a sum with both ends": dict(summed="I_sum_post = w*(r_pre + 0.1)*gain_post"),
+    "spikes": dict(on_pre="I_post += w"),
+    "spikes, delayed": dict(on_pre="I_post += 0.5*w*r_pre*gain_post/(1 + r_pre)", delay=1.3 * ms),
+    "spikes onto what is reset": dict(on_pre="v_post += w"),
+}
+
+
+def states(net, duration=30 * ms):
+    """Brian2's own course of every state that the neurons keep, and the spikes."""
+    traces = [
+        StateMonitor(net["one"], ["v", "r"], record=True),
+        StateMonitor(net["other"], ["v", "I", "I_sum"], record=True, when="end"),
+    ]
+    spikes = SpikeMonitor(net["other"])
+    net.add(*traces, spikes)
+    net.run(duration, namespace={})
+    values = {
+        f"{m.source.name}.{name}": np.array(getattr(m, name)) for m in traces for name in m.record_variables
+    }
+    return values, np.array(spikes.i), np.array(spikes.t)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_modes_are_the_same_network_in_brian2(way):
+    model = bb.wrap(network(**WAYS[way]), train={"rec.w": bb.LowRank(2, **modes())})
+    relayed = bb.as_modes(model)
+    assert relayed["rec_modes"].n == 2
+    assert relayed["rec_xi_in"].n + relayed["rec_xi_out"].n == 2 * (12 + 9)
+    full, spikes, times = states(model.network())
+    few, found, found_times = states(relayed.network())
+    assert len(spikes) > 5 and np.array_equal(spikes, found) and np.array_equal(times, found_times)
+    for name, values in full.items():
+        np.testing.assert_allclose(few[name], values, rtol=1e-9, atol=1e-15, err_msg=name)
+        assert values.max() > values.min() or name in ("other.I", "other.I_sum")
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("way", WAYS)
+def test_modes_have_the_gradient_of_the_factors(way, backend):
+    model = bb.wrap(network(**WAYS[way]), train={"rec.w": bb.LowRank(2, **modes())})
+    gradients, courses = [], []
+    for each in (model, bb.as_modes(model)):
+        surrogate = bb.Surrogate(each, bb.Box(width=1 * mV), dtype=torch.float64, backend=backend)
+        assert surrogate.backend == backend
+        course = surrogate(duration=20 * ms, record="other.v")["other.v"]
+        (1e3 * course).square().sum().backward()
+        courses.append(course.detach())
+        gradients.append([raw.grad.flatten() for raw in surrogate.named_values().values()])
+    torch.testing.assert_close(*courses, rtol=1e-9, atol=1e-15)
+    full, few = gradients
+    for one, other, transpose in zip(full, few, (True, False, False)):
+        one = one.reshape(9, 2).T.flatten() if transpose else one
+        assert one.abs().min() > 0
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=0)
+
+
+def test_parts_of_groups_have_modes_too():
+    net = network(on_pre="I_post += w")
+    part = Synapses(net["one"][2:7], net["other"][3:], "w : volt", on_pre="v_post += w", name="part")
+    part.connect()
+    net.add(part)
+    given = modes(n=5, m=6)
+    model = bb.wrap(net, train={"part.w": bb.LowRank(2, **given)})
+    full, few = (states(each.network())[0] for each in (model, bb.as_modes(model, "part.w")))
+    for name, values in full.items():
+        np.testing.assert_allclose(few[name], values, rtol=1e-9, atol=1e-15, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(on_pre="I_post += w*w/mV"), "'w\\*w/mV' is not proportional to w"),
+        (dict(on_pre="I_post += w; v_post += w"), "'I_post \\+= w; v_post \\+= w' is not one addition"),
+        (
+            dict(on_pre="I_post += w*exp(-r_pre*gain_post)"),
+            "does not belong to source or target alone",
+        ),
+        (dict(on_pre="I_post += w", summed="I_sum_post = w*r_pre"), "rec does more than to multiply by w"),
+    ],
+)
+def test_what_modes_cannot_stand_for(options, message):
+    model = bb.wrap(network(**options), train={"rec.w": bb.LowRank(2, **modes())})
+    with pytest.raises(ValueError, match=message):
+        bb.as_modes(model)
+
+
+def test_modes_need_all_pairs_and_weights_of_low_rank():
+    net = network(on_pre="I_post += w")
+    with pytest.raises(ValueError, match="no weights of low rank"):
+        bb.as_modes(bb.wrap(net, train={"rec.w": None}))
+    part = Synapses(net["one"], net["other"], "w : volt", on_pre="v_post += w", name="part")
+    part.connect(condition="i != j")
+    net.add(part)
+    model = bb.wrap(net, train={"part.w": bb.LowRank(1, **modes(1)), "rec.w": None})
+    with pytest.raises(ValueError, match="part connects 99 of 108 pairs"):
+        bb.as_modes(model)
+    with pytest.raises(ValueError, match="rec.w is not of low rank"):
+        bb.as_modes(model, "rec.w")

@@ -172,10 +172,11 @@ class Surrogate(nn.Module):
         """
         rates = dict.fromkeys(self.named_values(), learning_rate)
         for key, rate in (learning_rates or {}).items():
-            for name in self._named(key):
-                if name not in rates:
-                    raise ValueError(f"{name} is frozen, but has the learning rate {rate}: unfreeze it.")
-                rates[name] = rate
+            named = [name for name in self._named(key) if name in rates]
+            if not named:
+                frozen = ", ".join(self._named(key))
+                raise ValueError(f"{frozen} is frozen, but has the learning rate {rate}: unfreeze it.")
+            rates |= dict.fromkeys(named, rate)
         for name, rate in rates.items():
             if not isinstance(rate, int | float) or not 0 <= rate < float("inf"):
                 raise ValueError(f"The learning rate of {name} is {rate!r}; expected a number from 0 on.")
