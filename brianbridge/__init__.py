@@ -28,6 +28,7 @@ _HOME = {
     "Trained": "brianbridge.trained.network",
     "simulate": "brianbridge.simulation.trials",
     "Report": "brianbridge.report",
+    "initial": "brianbridge.initial",
     "tasks": "brianbridge.tasks",
 }
 
@@ -38,7 +39,7 @@ def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module 'brianbridge' has no attribute {name!r}")
     module = importlib.import_module(_HOME[name])
-    value = module if name == "tasks" else getattr(module, name)
+    value = module if _HOME[name] == f"{__name__}.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 
