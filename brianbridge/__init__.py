@@ -18,6 +18,7 @@ _HOME = {
     "Dale": "brianbridge.model.constraints",
     "Free": "brianbridge.model.constraints",
     "LowRank": "brianbridge.model.low_rank",
+    "transfer": "brianbridge.model.transfer",
     "as_modes": "brianbridge.model.relays",
     "Surrogate": "brianbridge.surrogate.module",
     "Box": "brianbridge.surrogate.spike_gradients",

@@ -8,14 +8,14 @@ from brian2 import Network, TimedArray, collect, prefs, second
 from brian2.core.base import BrianObjectException
 from brian2.core.namespace import get_local_namespace
 from brian2.core.variables import VariableView
-from brian2.units.fundamentalunits import get_unit
 
 from brianbridge.generation.audit import audit
 from brianbridge.generation.rounding import RoundedTimes, refusals_of_step, rounded_times, seconds_of
 from brianbridge.generation.schedule import program_of, refusals_of_code
 from brianbridge.generation.ties import OrderTie, find_ties
 from brianbridge.model.capture import capture
-from brianbridge.model.constraints import Bounds, Constraint, Dale, Free, Trainable
+from brianbridge.model.checks import check_trainable
+from brianbridge.model.constraints import Constraint, Free, Trainable
 from brianbridge.model.equation_text import add_parameter
 from brianbridge.model.files import ModelFileError, load_model
 from brianbridge.model.low_rank import LowRank, with_modes
@@ -138,7 +138,7 @@ def load(name, seed=0, **sizes):
     model = load_model(name, seed, **sizes)
     for trainable in model.trainable:
         try:
-            _check(model, trainable)
+            check_trainable(model, trainable)
         except ValueError as error:
             raise ModelFileError(f"{name}: {error}") from None
     _, program = _checked(model, [])
@@ -212,7 +212,7 @@ def _with_trainables(model, train):
             raise ValueError(f"train: {trainable.name} is named twice.")
         if isinstance(constraint, LowRank):
             model, trainable = with_modes(model, trainable)
-        _check(model, trainable)
+        check_trainable(model, trainable)
         trainables.append(trainable)
     return replace(model, trainable=tuple(trainables)), refusals
 
@@ -276,39 +276,6 @@ def _promoted(model, name, constraint, users):
             )
         )
     return model, Trainable(tuple((user, name) for user in users), constraint, constant.dimensions)
-
-
-def _check(model, trainable):
-    """The constraint fits the variable, and its values obey it at the start."""
-    name, constraint = trainable.name, trainable.constraint
-    owner = trainable.targets[0][0]
-    group = model[owner] if owner else None
-    values = model.initial_value(trainable.targets[0])
-    if values.dtype.kind != "f":
-        raise ValueError(f"{name} holds whole numbers or truth values, which have no gradient.")
-    if not np.all(np.isfinite(values)):
-        raise ValueError(f"{name} starts with NaN or infinity.")
-    expected = constraint.dimensions()
-    if expected is not None and expected != trainable.dimensions:
-        raise ValueError(
-            f"{name} is in {get_unit(trainable.dimensions)!r}, but its bounds are in {get_unit(expected)!r}."
-        )
-    trainable.field_unit(values)
-    trainable.labels(values.size, group)
-    trainable.mask(values.size)
-    violation = constraint.violation(values)
-    if violation:
-        raise ValueError(f"{name} does not start inside its bounds: {violation}.")
-    if isinstance(constraint, Bounds) and np.any(
-        np.isin(values, [float(constraint.low), float(constraint.high)])
-    ):
-        raise ValueError(
-            f"{name} starts on one of its bounds, {constraint.low} and {constraint.high}: no gradient."
-        )
-    if isinstance(constraint, Dale):
-        if not hasattr(group, "i") or values.shape == ():
-            raise ValueError(f"{name}: Dale() is for weights of Synapses, one for each synapse.")
-        trainable.signs(values, group)
 
 
 def _delay_refusal(key, model):
