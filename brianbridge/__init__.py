@@ -19,6 +19,7 @@ _HOME = {
     "Free": "brianbridge.model.constraints",
     "LowRank": "brianbridge.model.low_rank",
     "transfer": "brianbridge.model.transfer",
+    "rescale_time": "brianbridge.model.time_scale",
     "as_modes": "brianbridge.model.relays",
     "Surrogate": "brianbridge.surrogate.module",
     "Box": "brianbridge.surrogate.spike_gradients",
