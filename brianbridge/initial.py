@@ -4,7 +4,7 @@ Everything here is done to live `Synapses` before the network is wrapped.
 """
 
 import numpy as np
-from brian2.units.fundamentalunits import Quantity, fail_for_dimension_mismatch
+from brian2.units.fundamentalunits import Quantity, fail_for_dimension_mismatch, get_dimensions
 
 __all__ = ["balanced_gamma", "block_probability", "scale_to_radius", "spectral_radius"]
 
@@ -122,7 +122,7 @@ def spectral_radius(synapses, variable="w"):
         )
     matrix = np.zeros((len(synapses.target), len(synapses.source)))
     np.add.at(matrix, (synapses.j[:], synapses.i[:]), np.asarray(weights))
-    return Quantity(np.abs(np.linalg.eigvals(matrix)).max(), dim=weights.dim)
+    return Quantity(np.abs(np.linalg.eigvals(matrix)).max(), dim=get_dimensions(weights))
 
 
 def scale_to_radius(synapses, radius, variable="w"):

@@ -86,6 +86,10 @@ def test_spectral_radius():
     assert rec.w / mV == pytest.approx(1.5)
     with pytest.raises(DimensionMismatchError, match="1.5 is not in the unit of rec.w"):
         bb.initial.scale_to_radius(rec, 1.5)
+    plain = recurrent(n=12, model="w : 1", j="(i + 1) % N_post")
+    plain.w = 0.3
+    bb.initial.scale_to_radius(plain, 1.5)
+    assert plain.w[:] == pytest.approx(1.5) and bb.initial.spectral_radius(plain) == pytest.approx(1.5)
     rec.w = 0 * mV
     with pytest.raises(ValueError, match="rec: a spectral radius of 0 cannot be made 1"):
         bb.initial.scale_to_radius(rec, 1 * volt)
