@@ -6,6 +6,8 @@ import torch
 from brian2 import *
 
 import brianbridge as bb
+from brianbridge.cli import main
+from brianbridge.model.storage import StorageError, model_from_parts, model_to_parts
 
 
 def network(on_pre=None, summed=None, n=12, m=9, **synapses):
@@ -250,3 +252,23 @@ def test_modes_need_all_pairs_and_weights_of_low_rank():
         bb.as_modes(model)
     with pytest.raises(ValueError, match="rec.w is not of low rank"):
         bb.as_modes(model, "rec.w")
+
+
+# -- files --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor, shape", [("xi_in", (3, 2)), ("xi_out", (12, 3)), ("scores", (2, 1))])
+def test_factors_of_a_damaged_file(factor, shape):
+    text, arrays = model_to_parts(
+        bb.wrap(network(on_pre="I_post += w"), train={"rec.w": bb.LowRank(2, **modes())})
+    )
+    assert model_from_parts(text, arrays).trainable[0].constraint.modes == 2
+    with pytest.raises(StorageError, match=factor):
+        model_from_parts(text, arrays | {f"rec.w.{factor}": np.ones(shape)})
+
+
+def test_modes_are_shown(tmp_path, capsys):
+    model = bb.wrap(network(on_pre="I_post += w"), train={"rec.w": bb.LowRank(2, **modes())})
+    path = bb.Trained(model).save(tmp_path / "modes.safetensors")
+    assert main(["show", str(path)]) == 0
+    assert "LowRank, 2 modes" in capsys.readouterr().out
