@@ -17,6 +17,10 @@ _HOME = {
     "Positive": "brianbridge.model.constraints",
     "Dale": "brianbridge.model.constraints",
     "Free": "brianbridge.model.constraints",
+    "LowRank": "brianbridge.model.low_rank",
+    "transfer": "brianbridge.model.transfer",
+    "rescale_time": "brianbridge.model.time_scale",
+    "as_modes": "brianbridge.model.relays",
     "Surrogate": "brianbridge.surrogate.module",
     "Box": "brianbridge.surrogate.spike_gradients",
     "FastSigmoid": "brianbridge.surrogate.spike_gradients",
@@ -26,6 +30,7 @@ _HOME = {
     "Trained": "brianbridge.trained.network",
     "simulate": "brianbridge.simulation.trials",
     "Report": "brianbridge.report",
+    "initial": "brianbridge.initial",
     "tasks": "brianbridge.tasks",
 }
 
@@ -36,7 +41,7 @@ def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module 'brianbridge' has no attribute {name!r}")
     module = importlib.import_module(_HOME[name])
-    value = module if name == "tasks" else getattr(module, name)
+    value = module if _HOME[name] == f"{__name__}.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 

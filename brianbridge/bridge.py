@@ -8,16 +8,17 @@ from brian2 import Network, TimedArray, collect, prefs, second
 from brian2.core.base import BrianObjectException
 from brian2.core.namespace import get_local_namespace
 from brian2.core.variables import VariableView
-from brian2.units.fundamentalunits import get_unit
 
 from brianbridge.generation.audit import audit
 from brianbridge.generation.rounding import RoundedTimes, refusals_of_step, rounded_times, seconds_of
 from brianbridge.generation.schedule import program_of, refusals_of_code
 from brianbridge.generation.ties import OrderTie, find_ties
 from brianbridge.model.capture import capture
-from brianbridge.model.constraints import Bounds, Constraint, Dale, Free, Trainable
+from brianbridge.model.checks import check_trainable
+from brianbridge.model.constraints import Constraint, Free, Trainable
 from brianbridge.model.equation_text import add_parameter
 from brianbridge.model.files import ModelFileError, load_model
+from brianbridge.model.low_rank import LowRank, with_modes
 from brianbridge.model.naming import UnknownName, caller_names, input_name, variable_name
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.model.refusals import Refusal, Refused
@@ -35,7 +36,7 @@ def wrap(network=None, train=None, *, namespace=None, dt=None, level=0):
     train : dict, optional
         What to train and how: a variable (``cells.tau_m``, ``'cells.tau_m'``), a `TimedArray` (or its name),
         or the name of a constant of the equations (``'tau_syn'``), to a constraint (`Bounds`, `Positive`,
-        `Dale`) or None. What is trained is the value at t = 0.
+        `Dale`, `LowRank`) or None. What is trained is the value at t = 0.
     namespace : dict, optional
         Names that the equations refer to; default are the caller's variables, as for ``network.run()``.
     dt : Quantity, optional
@@ -137,7 +138,7 @@ def load(name, seed=0, **sizes):
     model = load_model(name, seed, **sizes)
     for trainable in model.trainable:
         try:
-            _check(model, trainable)
+            check_trainable(model, trainable)
         except ValueError as error:
             raise ModelFileError(f"{name}: {error}") from None
     _, program = _checked(model, [])
@@ -199,7 +200,8 @@ def _with_trainables(model, train):
         constraint = Free() if constraint is None else constraint
         if not isinstance(constraint, Constraint):
             raise TypeError(
-                f"train: {_shown(key)} is given {constraint!r}; expected Bounds, Positive, Dale or None."
+                f"train: {_shown(key)} is given {constraint!r}; expected Bounds, Positive, Dale, LowRank or "
+                "None."
             )
         refusal = _delay_refusal(key, model)
         if refusal:
@@ -208,7 +210,9 @@ def _with_trainables(model, train):
         model, trainable = _trainable(model, key, constraint)
         if any(set(trainable.targets) & set(other.targets) for other in trainables):
             raise ValueError(f"train: {trainable.name} is named twice.")
-        _check(model, trainable)
+        if isinstance(constraint, LowRank):
+            model, trainable = with_modes(model, trainable)
+        check_trainable(model, trainable)
         trainables.append(trainable)
     return replace(model, trainable=tuple(trainables)), refusals
 
@@ -272,39 +276,6 @@ def _promoted(model, name, constraint, users):
             )
         )
     return model, Trainable(tuple((user, name) for user in users), constraint, constant.dimensions)
-
-
-def _check(model, trainable):
-    """The constraint fits the variable, and its values obey it at the start."""
-    name, constraint = trainable.name, trainable.constraint
-    owner = trainable.targets[0][0]
-    group = model[owner] if owner else None
-    values = model.initial_value(trainable.targets[0])
-    if values.dtype.kind != "f":
-        raise ValueError(f"{name} holds whole numbers or truth values, which have no gradient.")
-    if not np.all(np.isfinite(values)):
-        raise ValueError(f"{name} starts with NaN or infinity.")
-    expected = constraint.dimensions()
-    if expected is not None and expected != trainable.dimensions:
-        raise ValueError(
-            f"{name} is in {get_unit(trainable.dimensions)!r}, but its bounds are in {get_unit(expected)!r}."
-        )
-    trainable.field_unit(values)
-    trainable.labels(values.size, group)
-    trainable.mask(values.size)
-    violation = constraint.violation(values)
-    if violation:
-        raise ValueError(f"{name} does not start inside its bounds: {violation}.")
-    if isinstance(constraint, Bounds) and np.any(
-        np.isin(values, [float(constraint.low), float(constraint.high)])
-    ):
-        raise ValueError(
-            f"{name} starts on one of its bounds, {constraint.low} and {constraint.high}: no gradient."
-        )
-    if isinstance(constraint, Dale):
-        if not hasattr(group, "i") or values.shape == ():
-            raise ValueError(f"{name}: Dale() is for weights of Synapses, one for each synapse.")
-        trainable.signs(values, group)
 
 
 def _delay_refusal(key, model):

@@ -7,6 +7,7 @@ from brian2 import *
 
 import brianbridge as bb
 from brianbridge.model.constraints import Trainable
+from brianbridge.model.storage import _from_plain, _to_plain
 from brianbridge.surrogate.parameters import Parameter
 
 
@@ -132,6 +133,33 @@ def test_all_weights_zero_counts_as_excitatory(model):
     silent = model.with_values({("rec", "w"): np.zeros(56)})
     values = train(parameter(silent, ("rec", "w"), bb.Dale()), lambda v: -v.sum(), updates=2)
     assert np.all(values > 0)
+
+
+@pytest.mark.parametrize("by", ["projection", "rectification", "absolute"])
+def test_signs_are_given(model, by):
+    """Weights at zero and above have no negative sign of their own: D is given."""
+    rec, signs = model["rec"], np.where(np.arange(8) < 3, -1, 1)
+    zero = model.with_values({("rec", "w"): np.where(rec.i < 3, 0.0, rec.values["w"])})
+    trained = train(parameter(zero, ("rec", "w"), bb.Dale(by=by, signs=signs)), lambda v: (v * v + v).sum())
+    assert np.all(trained * signs[rec.i] >= 0)
+    if by == "projection":
+        assert np.all(trained[rec.i < 3] < 0)
+    arrays = {}
+    stored = _to_plain(bb.Dale(by=by, signs=signs), "rec.w", arrays)
+    assert np.array_equal(_from_plain(stored, arrays, 0).signs, signs)
+
+
+@pytest.mark.parametrize(
+    "signs, message",
+    [
+        ([1, 0], "has the sign 1 or -1"),
+        (np.ones(3), "rec.w: Dale.signs=.... has 3 signs.* neuron 7 has synapses"),
+        (np.ones(8), "rec.w: Dale.signs=.... contradicts the weights of 3 neurons, the first is neuron 0"),
+    ],
+)
+def test_signs_that_do_not_fit(model, signs, message):
+    with pytest.raises(ValueError, match=message):
+        parameter(model, ("rec", "w"), bb.Dale(signs=signs))
 
 
 @pytest.mark.parametrize(

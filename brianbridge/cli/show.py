@@ -163,6 +163,8 @@ def _trainable(trainable, model):
         described["bounds"] = _range([constraint.low, constraint.high], trainable.dimensions)
     if hasattr(constraint, "by"):
         described["by"] = constraint.by
+    if hasattr(constraint, "modes"):
+        described["modes"] = constraint.modes
     tie = constraint.tie
     described["tie"] = tie if tie is None or isinstance(tie, str) else "by label"
     return described
@@ -287,6 +289,7 @@ def _trained_text(trained):
         constraint = entry["constraint"]
         constraint += f", {_between(entry['bounds'])}" if "bounds" in entry else ""
         constraint += f", by {entry['by']}" if "by" in entry else ""
+        constraint += f", {entry['modes']} modes" if "modes" in entry else ""
         constraint += f", tied {entry['tie']}" if entry["tie"] else ""
         rows.append((entry["name"], entry["n"], constraint, _between(entry)))
     return table(("trained", "values", "constraint", "range"), rows)

@@ -4,7 +4,7 @@ A constraint is a description only. How it is turned into an unconstrained tenso
 `brianbridge.surrogate.parameters`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from brian2 import Hz, Mohm, ms, mV, nS, pA, pF
@@ -106,19 +106,25 @@ class Bounds(Constraint):
 class Dale(Constraint):
     """Dale's law: all outgoing weights of a neuron keep the sign they have at the start.
 
-    The sign of each presynaptic neuron is read from the weights. Weights are kept non-negative times that
-    sign, by one of three published ways.
+    The sign of each presynaptic neuron is read from the weights, or given. Weights are kept non-negative
+    times that sign, by one of three published ways.
 
     Parameters
     ----------
     by : {'projection', 'rectification', 'absolute'}
         Clip after every update (Li, Kim & Sejnowski 2020); rectify in the forward pass (Song, Yang & Wang
         2016; Kim & Sejnowski 2019); or take the absolute value.
+    signs : array, optional
+        Sign of each presynaptic neuron, 1 or -1: the diagonal of the sign matrix D in ``W = abs(W) D``. Needed
+        for weights that start at zero, for example. Weights of the other sign are refused.
     """
 
     by: str = "projection"
+    signs: object = field(default=None, kw_only=True)
 
     def __post_init__(self):
+        if self.signs is not None and not np.all(np.isin(np.asarray(self.signs, dtype=float), [-1, 1])):
+            raise ValueError("Dale(signs=...): every presynaptic neuron has the sign 1 or -1.")
         ways = ("projection", "rectification", "absolute")
         if self.by not in ways:
             raise ValueError(f"Dale(by={self.by!r}): choose one of {', '.join(map(repr, ways))}.")
@@ -145,6 +151,10 @@ class Trainable:
     def name(self):
         """``group.variable`` of the first target, the parameter's name in files and histories."""
         return ".".join(filter(None, self.targets[0]))
+
+    def with_constraint(self, constraint):
+        """A copy with another constraint."""
+        return replace(self, constraint=constraint)
 
     def labels(self, size, group):
         """Label of every element: elements that carry the same label share one value.
@@ -203,7 +213,7 @@ class Trainable:
         return mask.reshape(-1)
 
     def signs(self, values, group):
-        """Sign of every synapse under Dale's law, from the weights of its presynaptic neuron.
+        """Sign of every synapse under Dale's law, given or from the weights of its presynaptic neuron.
 
         Parameters
         ----------
@@ -230,12 +240,32 @@ class Trainable:
                 f"{len(mixed)} neurons have weights of both signs (neurons {some}). Give the weights of "
                 "every neuron one sign first."
             )
-        inhibitory = np.setdiff1d(group.i[np.signbit(values)], excitatory)
-        signs = np.where(np.isin(group.i, inhibitory), -1.0, 1.0)
+        if self.constraint.signs is None:
+            inhibitory = np.setdiff1d(group.i[np.signbit(values)], excitatory)
+            signs = np.where(np.isin(group.i, inhibitory), -1.0, 1.0)
+        else:
+            signs = self._given_signs(values, group)
         labels = self.labels(values.size, group)
         if labels is not None and np.any(np.bincount(labels, signs != signs[0]) % np.bincount(labels)):
             raise ValueError(
                 f"{self.name}: tie={self.constraint.tie!r} joins weights of both signs under Dale()."
+            )
+        return signs
+
+    def _given_signs(self, values, group):
+        """The user's sign of every presynaptic neuron, for every synapse."""
+        given = np.array(self.constraint.signs, dtype=float).reshape(-1)
+        if group.n and given.size <= group.i.max():
+            raise ValueError(
+                f"{self.name}: Dale(signs=...) has {given.size} signs, one for each presynaptic neuron, but "
+                f"neuron {group.i.max()} has synapses."
+            )
+        signs = given[group.i]
+        wrong = np.unique(group.i[values * signs < 0])
+        if len(wrong):
+            raise ValueError(
+                f"{self.name}: Dale(signs=...) contradicts the weights of {len(wrong)} neurons, the first is "
+                f"neuron {wrong[0]}. Give their weights the sign first."
             )
         return signs
 

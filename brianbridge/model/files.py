@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import re
 import tomllib
+import warnings
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -13,9 +14,11 @@ from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, get_device
 from brian2.devices.device import runtime_device
 from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit
 
+from brianbridge.initial import block_probability, scale_to_radius
 from brianbridge.model.capture import capture
 from brianbridge.model.constraints import Bounds, Dale, Free, Positive, Trainable
 from brianbridge.model.equation_text import strip_trainable
+from brianbridge.model.low_rank import LowRank, with_modes
 from brianbridge.model.quantities import read_quantity
 from brianbridge.model.rebuild import set_aside
 
@@ -24,7 +27,17 @@ __all__ = ["ModelFileError", "equations_folder", "load_model", "model_names"]
 TOP = {"source", "notes", "like", "dt", "constants", "inputs", "groups", "synapses"}
 COMMON = {"model", "method", "order", "values", "initial", "bounds", "positive", "tie", "dale"}
 GROUP = COMMON | {"n", "threshold", "reset", "refractory"}
-SYNAPSES = COMMON | {"source", "target", "on_pre", "on_post", "delay", "connect", "sign", "radius"}
+SYNAPSES = COMMON | {
+    "source",
+    "target",
+    "on_pre",
+    "on_post",
+    "delay",
+    "connect",
+    "sign",
+    "radius",
+    "low_rank",
+}
 LARGEST_GROUP = 1_000_000  # neurons
 MOST_SYNAPSES = 100_000_000
 LARGEST_FILE = 1_000_000  # bytes
@@ -234,12 +247,28 @@ class _Reader:
                 self._radius(where, table, self.live[name])
                 trainable += self._trainable(where, self.live[name], table, flagged)
         model = capture(Network(*self.live.values()), {})
+        model, trainable = self._modes(model, trainable)
         return replace(
             model,
             groups=tuple(replace(group, initial=initial[group.name]) for group in model.groups),
             trainable=tuple(trainable),
             source=self.text("top level", tables, "source", ""),
         )
+
+    def _modes(self, model, trainables):
+        """Weights of low rank start from the approximation of those that the file describes."""
+        complete = []
+        for trainable in trainables:
+            if isinstance(trainable.constraint, LowRank):
+                owner, variable = trainable.targets[0]
+                try:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # of what the file asks for
+                        model, trainable = with_modes(model, trainable)
+                except ValueError as error:
+                    self.fail(f"synapses.{owner}.low_rank.{variable}", str(error))
+            complete.append(trainable)
+        return model, complete
 
     def _sizes(self, groups):
         """Number of neurons of every group."""
@@ -321,18 +350,36 @@ class _Reader:
         self._connect(f"{where}.connect", table.get("connect", True), self.live[name])
 
     def _connect(self, where, how, synapses):
-        how = self.table(where, {} if how is True else how, {"p", "condition", "n", "autapses"})
-        p, n, condition = how.get("p", 1.0), how.get("n", 1), self.text(where, how, "condition")
-        if not isinstance(p, int | float) or not 0 <= p <= 1:
-            self.fail(f"{where}.p", f"{p!r} is not a probability.")
+        how = self.table(where, {} if how is True else how, {"p", "by", "condition", "n", "autapses"})
+        n, condition = how.get("n", 1), self.text(where, how, "condition")
+        p, largest = self._probability(where, how)
         if not isinstance(n, int) or not 0 < n <= MOST_SYNAPSES:
             self.fail(f"{where}.n", f"{n!r} is not a number of synapses.")
-        if len(synapses.source) * len(synapses.target) * p * n > MOST_SYNAPSES:
+        if len(synapses.source) * len(synapses.target) * largest * n > MOST_SYNAPSES:
             self.fail(where, f"this would make more than {MOST_SYNAPSES:,} synapses.")
         if not how.get("autapses", True):
             condition = f"({condition}) and i != j" if condition else "i != j"
         with self.brian2(where, repr(how)):
             synapses.connect(condition=condition, p=p, n=n, namespace={})
+
+    def _probability(self, where, how):
+        """A number, or text for the table of one number for each pair of areas or types; and the largest."""
+        p = how.get("p", 1.0)
+        if "by" not in how:
+            if not isinstance(p, int | float) or not 0 <= p <= 1:
+                self.fail(f"{where}.p", f"{p!r} is not a probability.")
+            return p, p
+        label = self.text(where, how, "by")
+        if not label.isidentifier():
+            self.fail(f"{where}.by", f"{label!r} is not a variable of the groups at both ends.")
+        try:
+            return block_probability(label, p), np.max(p)
+        except (ValueError, TypeError):
+            self.fail(
+                f"{where}.p",
+                f"{p!r} is not a table of probabilities: with by = {label!r}, one row for each {label} of "
+                "the source and one column for each of the target.",
+            )
 
     def _values(self, where, table, flagged):
         """Assign values and initial states; returns the latter, which are drawn anew in every trial.
@@ -390,15 +437,11 @@ class _Reader:
             return
         where = f"{where}.radius"
         self._need_weights(where, synapses)
-        radius = float(self.quantity(where, table["radius"], synapses.variables["w"].dim))
-        if synapses.source is not synapses.target:
-            self.fail(where, "source and target are different groups: such a matrix has no eigenvalues.")
-        matrix = np.zeros((len(synapses.target), len(synapses.source)))
-        np.add.at(matrix, (synapses.j[:], synapses.i[:]), synapses.w_[:])
-        largest = np.abs(np.linalg.eigvals(matrix)).max()
-        if not radius > 0 or not largest > 0:
-            self.fail(where, f"a spectral radius of {largest:g} cannot be made {radius:g}.")
-        synapses.w_ = synapses.w_[:] * (radius / largest)
+        radius = self.quantity(where, table["radius"], synapses.variables["w"].dim)
+        try:
+            scale_to_radius(synapses, radius)
+        except ValueError as error:
+            self.fail(where, str(error).removeprefix(f"{synapses.name}: "))
 
     def _need_weights(self, where, synapses):
         if "w" not in synapses.equations:
@@ -407,7 +450,7 @@ class _Reader:
     # -- what is trained ------------------------------------------------------------------------------
 
     def _trainable(self, where, group, table, flagged):
-        given = {key: table.get(key, {}) for key in ("bounds", "positive", "tie", "dale")}
+        given = {key: table.get(key, {}) for key in ("bounds", "positive", "tie", "dale", "low_rank")}
         for key, variables in given.items():
             if key != "positive":
                 self.table(f"{where}.{key}", variables)
@@ -423,7 +466,7 @@ class _Reader:
 
     def _constraint(self, where, variable, given):
         tie = given["tie"].get(variable)
-        kinds = [key for key in ("bounds", "positive", "dale") if variable in given[key]]
+        kinds = [key for key in ("bounds", "positive", "dale", "low_rank") if variable in given[key]]
         if len(kinds) > 1:
             self.fail(where, f"{' and '.join(kinds)} are given for {variable!r}; one of them is enough.")
         try:
@@ -431,6 +474,8 @@ class _Reader:
                 return Bounds(*self._bounds(f"{where}.bounds.{variable}", given["bounds"][variable]), tie=tie)
             if kinds == ["dale"]:
                 return Dale(by=given["dale"][variable], tie=tie)
+            if kinds == ["low_rank"]:
+                return LowRank(given["low_rank"][variable], tie=tie)
         except ModelFileError:
             raise
         except ValueError as error:

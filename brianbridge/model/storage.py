@@ -27,6 +27,7 @@ from brianbridge.model.groups import (
     Projection,
     SpikeTimes,
 )
+from brianbridge.model.low_rank import LowRank, end_size
 
 __all__ = ["StorageError", "model_from_parts", "model_hash", "model_to_parts"]
 
@@ -49,6 +50,7 @@ KNOWN = {
         Dale,
         Free,
         Positive,
+        LowRank,
     )
 }
 #: Fields whose names do not appear in the names of arrays.
@@ -236,6 +238,16 @@ def _check_model(model):
         _demand(isinstance(trainable.constraint, Constraint), trainable.name, "its constraint is unknown")
         for target in trainable.targets:
             model.initial_value(target)
+        if isinstance(trainable.constraint, LowRank):
+            _check_modes(trainable, model)
+
+
+def _check_modes(trainable, model):
+    group, constraint = model[trainable.targets[0][0]], trainable.constraint
+    _demand(isinstance(group, Projection) and constraint.complete, trainable.name, "it has no modes")
+    for factor, end in (("xi_in", group.target), ("xi_out", group.source)):
+        shape = end_size(model, end), constraint.modes
+        _check_array(f"{trainable.name}.{factor}", getattr(constraint, factor), (shape,))
 
 
 def _check_types(instance):

@@ -1,5 +1,7 @@
 """`Surrogate`: the torch module generated from a `Model`."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from brian2.core.variables import VariableView
@@ -26,7 +28,7 @@ from brianbridge.surrogate.feeding import (
 from brianbridge.surrogate.monitoring import monitor_records
 from brianbridge.surrogate.noise import DrawnNoise, GivenNoise, given_noise
 from brianbridge.surrogate.operations import Operations
-from brianbridge.surrogate.parameters import Parameter
+from brianbridge.surrogate.parameters import named_tensors, parameter_of
 from brianbridge.surrogate.recording import Records
 from brianbridge.surrogate.routing import route
 from brianbridge.surrogate.stepping import Stepper
@@ -100,7 +102,7 @@ class Surrogate(nn.Module):
         set_aside(self._live.groups.values())  # it lends its names and equations, and never runs
         self.program = program_of(model, self._live)
         self.spike_gradients = spike_gradients_of(model, self._live, spike_gradient)
-        self.parameter = nn.ModuleList(Parameter(t, model) for t in model.trainable)
+        self.parameter = nn.ModuleList(parameter_of(t, model) for t in model.trainable)
         self._compiled = {}
         self._constants = {}
         self.register_buffer("_place", torch.empty(0), persistent=False)  # says where the module is
@@ -135,11 +137,84 @@ class Surrogate(nn.Module):
 
     def trained_model(self):
         """The model with the present values, as frozen arrays."""
-        return self.model.with_values({k: v.detach().cpu().numpy() for k, v in self.values().items()})
+        model = self.model.with_values({k: v.detach().cpu().numpy() for k, v in self.values().items()})
+        return replace(model, trainable=tuple(p.present() for p in self.parameter))
 
     def named_values(self):
-        """Names and unconstrained tensors, for optimisers: ``{'cells.tau_m': Parameter, ...}``."""
-        return {p.trainable.name: p.raw for p in self.parameter}
+        """Names and unconstrained tensors, for optimisers: ``{'cells.tau_m': Parameter, ...}``.
+
+        Those that are frozen are left out. Weights of low rank have three: ``'rec.w.xi_in'``,
+        ``'rec.w.scores'`` and ``'rec.w.xi_out'``.
+        """
+        return {name: tensor for name, tensor in self._tensors().items() if tensor.requires_grad}
+
+    def parameter_groups(self, learning_rate, learning_rates=None):
+        """Parameter groups of an optimiser of torch.
+
+        Parameters
+        ----------
+        learning_rate : float
+            In the units of the parameters (mV, pA, ...; for bounded ones of the logit).
+        learning_rates : dict, optional
+            Other learning rates for some: ``{rec.w: 0.1, 'tau_syn': 0.001}``; for weights of low rank also
+            for one factor, ``{'rec.w.scores': 0.1}``.
+
+        Returns
+        -------
+        list of dict
+            One for each tensor that is not frozen, with ``'params'``, ``'lr'`` and ``'name'``.
+
+        Raises
+        ------
+        UnknownName
+            If something is named that is not trained.
+        ValueError
+            If something is named that is frozen, or a rate is not a number.
+        """
+        rates = dict.fromkeys(self.named_values(), learning_rate)
+        for key, rate in (learning_rates or {}).items():
+            named = [name for name in self._named(key) if name in rates]
+            if not named:
+                frozen = ", ".join(self._named(key))
+                raise ValueError(f"{frozen} is frozen, but has the learning rate {rate}: unfreeze it.")
+            rates |= dict.fromkeys(named, rate)
+        for name, rate in rates.items():
+            if not isinstance(rate, int | float) or not 0 <= rate < float("inf"):
+                raise ValueError(f"The learning rate of {name} is {rate!r}; expected a number from 0 on.")
+        tensors = self._tensors()
+        return [{"params": [tensors[name]], "lr": rate, "name": name} for name, rate in rates.items()]
+
+    def freeze(self, *names):
+        """Keep parameters as they are: no gradient is computed for them, optimisers are not given them.
+
+        Parameters
+        ----------
+        *names : VariableView, TimedArray or str
+            Trained parameters, named as in ``wrap(train=...)``, or factors (``'rec.w.xi_in'``). Without names
+            all of them: ``surrogate.freeze()``, then ``surrogate.unfreeze(w_out.w)`` to train the readout.
+
+        Raises
+        ------
+        UnknownName
+            If something is named that is not trained.
+        """
+        self._set_trained(names, False)
+
+    def unfreeze(self, *names):
+        """Train again what was frozen; names are those of `freeze`."""
+        self._set_trained(names, True)
+
+    def _set_trained(self, names, trained):
+        chosen = [self._named(key) for key in names] if names else [self._tensors()]
+        for tensors in chosen:
+            for tensor in tensors.values():
+                tensor.requires_grad_(trained)
+
+    def _tensors(self):
+        return {name: tensor for p in self.parameter for name, tensor in p.tensors().items()}
+
+    def _named(self, key):
+        return named_tensors(key, self.parameter, self.model)
 
     def project(self):
         """Bring parameters back into their allowed sets, after an optimiser's step."""

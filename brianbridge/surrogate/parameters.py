@@ -5,8 +5,50 @@ import torch
 from torch import nn
 
 from brianbridge.model.constraints import Bounds, Dale, Free, Positive
+from brianbridge.model.low_rank import FACTORS, LowRank
+from brianbridge.model.naming import UnknownName, trainable_name
+from brianbridge.surrogate.low_rank import Modes
 
-__all__ = ["Parameter"]
+__all__ = ["Parameter", "named_tensors", "parameter_of"]
+
+
+def parameter_of(trainable, model):
+    """The module of a `Trainable`."""
+    kind = Modes if isinstance(trainable.constraint, LowRank) else Parameter
+    return kind(trainable, model)
+
+
+def named_tensors(key, parameters, model):
+    """Unconstrained tensors that a key stands for, by name.
+
+    Parameters
+    ----------
+    key : VariableView, TimedArray or str
+        A trained parameter, named as in ``wrap(train=...)``; or one factor of weights of low rank
+        (``'rec.w.scores'``).
+    parameters : sequence of Parameter and Modes
+    model : Model
+
+    Returns
+    -------
+    dict of str to nn.Parameter
+
+    Raises
+    ------
+    UnknownName
+        If it is not trained.
+    """
+    tensors = {p.trainable.name: p.tensors() for p in parameters}
+    whole, _, factor = key.rpartition(".") if isinstance(key, str) else ("", "", "")
+    try:
+        return tensors[trainable_name(key, model)]
+    except UnknownName:
+        if factor not in FACTORS:
+            raise
+    name = trainable_name(whole, model)
+    if f"{name}.{factor}" not in tensors[name]:
+        raise UnknownName(f"{name} is not trained as LowRank: it has no {factor}.")
+    return {f"{name}.{factor}": tensors[name][f"{name}.{factor}"]}
 
 
 class Parameter(nn.Module):
@@ -59,6 +101,14 @@ class Parameter(nn.Module):
             there_and_back, self.start, rtol=1e-9, atol=0
         )  # else tied, to their mean
         self.register_buffer("exact", torch.where(only_rounding, self.start, there_and_back))
+
+    def tensors(self):
+        """Names and unconstrained tensors; here there is one."""
+        return {self.trainable.name: self.raw}
+
+    def present(self):
+        """The `Trainable` as it is stored with the present values."""
+        return self.trainable
 
     def _inverse(self, values):
         if isinstance(self.constraint, Bounds):
