@@ -145,7 +145,53 @@ class Surrogate(nn.Module):
         for parameter in self.parameter:
             parameter.project()
 
+    def twin(self, dt=None, backend=None):
+        """A surrogate of the same network that shares the trained parameters.
+
+        Parameters
+        ----------
+        dt : Quantity, optional
+            Another time step, as in `Model.with_dt`. Noise keeps its power: Brian2 scales it with the step.
+        backend : str, optional
+            Another back end.
+
+        Returns
+        -------
+        Surrogate
+        """
+        twin = Surrogate(
+            self.model if dt is None else self.model.with_dt(dt),
+            {name: gradient for name, gradient in self.spike_gradients.items() if gradient is not None},
+            dtype=self.ops.dtype,
+            device=self.device,
+            exact=self.ops.exact,
+            smooth=self.ops.smooth,
+            reset_gradient=self.ops.reset_gradient,
+            segment=self._backend.segment,
+            backend=backend or ("eager" if self.backend == "eager" else None),
+        )
+        twin.parameter = self.parameter
+        return twin
+
     # -- simulation -----------------------------------------------------------------------------------
+
+    def draw_noise(self, duration, batch=1, seed=None):
+        """Draw the random numbers of a simulation in advance, to be handed to it as ``noise=``.
+
+        Parameters
+        ----------
+        duration : Quantity
+        batch : int
+        seed : int or torch.Generator, optional
+
+        Returns
+        -------
+        dict of str to Tensor, shape (draws, batch, n)
+        """
+        first = self.program.start
+        places = self._noise_places(self._compile())
+        steps, generator = steps_until(duration, first, self.program.dt), self._generator(seed, None)
+        return draw_noise(places, first, steps, batch, generator, self.ops.dtype, self.device)
 
     def forward(
         self,
@@ -433,14 +479,18 @@ class Surrogate(nn.Module):
             self._constants[kept] = value if value is None else torch.as_tensor(value, device=self.device)
         return self._constants[kept]
 
+    def _noise_places(self, compiled):
+        """Where random numbers are drawn: sampler, number of elements, steps between two draws."""
+        blocks = {block.name: block for block in self.program.blocks}
+        return {
+            key: (self.program.samplers.get(key, function), size, self.program.every(blocks[name].dt))
+            for key, (function, size, name) in compiled.rendered.noise.items()
+        }
+
     def _noise(self, compiled, run, given):
         """Random numbers for every step, drawn once so that segments can be recomputed."""
-        blocks = {block.name: block for block in self.program.blocks}
-        places, firsts = {}, {}
-        for key, (function, size, name) in compiled.rendered.noise.items():
-            every = self.program.every(blocks[name].dt)
-            places[key] = (self.program.samplers.get(key, function), size, every)
-            firsts[key] = -(-run.first // every)
+        places = self._noise_places(compiled)
+        firsts = {key: -(-run.first // every) for key, (_, _, every) in places.items()}
         unknown = set(given) - set(places)
         if unknown:
             raise ValueError(
