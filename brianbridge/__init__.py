@@ -27,6 +27,7 @@ _HOME = {
     "simulate": "brianbridge.simulation.trials",
     "Report": "brianbridge.report",
     "tasks": "brianbridge.tasks",
+    "training": "brianbridge.training",
 }
 
 __all__ = sorted(_HOME)
@@ -36,7 +37,7 @@ def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module 'brianbridge' has no attribute {name!r}")
     module = importlib.import_module(_HOME[name])
-    value = module if name == "tasks" else getattr(module, name)
+    value = module if _HOME[name] == f"brianbridge.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 
