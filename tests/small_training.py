@@ -91,7 +91,7 @@ def columns(trained):
 
 
 LONG = dict(
-    updates=60,
+    updates=30,
     save_every=1,
     validation=bb.training.Validation(trials=6, every=5),
     keep="best",

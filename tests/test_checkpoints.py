@@ -36,7 +36,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tmp_path, uninterrupte
     process = subprocess.Popen([sys.executable, str(script), str(path)], stderr=subprocess.PIPE)
     while not path.exists() and process.poll() is None:
         time.sleep(0.01)
-    time.sleep(random.uniform(0, 0.5))
+    time.sleep(random.uniform(0, 0.3))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     reached = len(Checkpoint.load(path).named("history")["loss"])
