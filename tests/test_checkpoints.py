@@ -36,7 +36,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tmp_path, uninterrupte
     process = subprocess.Popen([sys.executable, str(script), str(path)], stderr=subprocess.PIPE)
     while not path.exists() and process.poll() is None:
         time.sleep(0.01)
-    time.sleep(random.uniform(0, 0.3))
+    time.sleep(random.uniform(0, 0.1))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     reached = len(Checkpoint.load(path).named("history")["loss"])
@@ -81,6 +81,15 @@ def test_any_optimiser_goes_on_where_it_was(tmp_path, optimiser):
     fit(whole, updates=4, **settings)
     fit(lif_surrogate(), updates=2, checkpoint=path, **settings)
     fit(resumed, updates=4, checkpoint=path, **settings)
+    assert parameters(whole) == parameters(resumed)
+
+
+def test_compiled_it_goes_on_to_the_same_bits_too(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    whole, resumed = lif_surrogate(backend="compiled"), lif_surrogate(backend="compiled")
+    fit(whole, updates=6)
+    for updates in (1, 3, 6):
+        fit(resumed, updates=updates, checkpoint=path)
     assert parameters(whole) == parameters(resumed)
 
 

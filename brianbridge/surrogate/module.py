@@ -145,15 +145,15 @@ class Surrogate(nn.Module):
         for parameter in self.parameter:
             parameter.project()
 
-    def twin(self, dt=None, backend=None):
+    def twin(self, dt=None, dtype=None):
         """A surrogate of the same network that shares the trained parameters.
 
         Parameters
         ----------
         dt : Quantity, optional
             Another time step, as in `Model.with_dt`. Noise keeps its power: Brian2 scales it with the step.
-        backend : str, optional
-            Another back end.
+        dtype : torch.dtype, optional
+            Another precision.
 
         Returns
         -------
@@ -162,13 +162,13 @@ class Surrogate(nn.Module):
         twin = Surrogate(
             self.model if dt is None else self.model.with_dt(dt),
             {name: gradient for name, gradient in self.spike_gradients.items() if gradient is not None},
-            dtype=self.ops.dtype,
+            dtype=dtype or self.ops.dtype,
             device=self.device,
             exact=self.ops.exact,
             smooth=self.ops.smooth,
             reset_gradient=self.ops.reset_gradient,
             segment=self._backend.segment,
-            backend=backend or ("eager" if self.backend == "eager" else None),
+            backend="eager" if self.backend == "eager" else None,
         )
         twin.parameter = self.parameter
         return twin

@@ -99,11 +99,9 @@ class Updater:
         """Gradients of loss and regularisers; returns the loss, and the sum of the others."""
         late = [term for term in self.regularisers if getattr(term, "after_backward", False)]
         loss = simulated.loss(self.loss)
-        penalty = sum(term(simulated) for term in self.regularisers if term not in late)
+        penalty = sum((term(simulated) for term in self.regularisers if term not in late), torch.zeros(()))
         (loss + penalty).backward()
-        if torch.is_tensor(penalty):
-            penalty = float(penalty.detach())
-        return loss, penalty + sum(term.add_gradient(simulated) for term in late)
+        return loss, float(penalty.detach()) + sum(term.add_gradient(simulated) for term in late)
 
     def _step(self, simulated, number):
         self.optimiser.step()
