@@ -32,6 +32,7 @@ _HOME = {
     "Report": "brianbridge.report",
     "initial": "brianbridge.initial",
     "tasks": "brianbridge.tasks",
+    "training": "brianbridge.training",
 }
 
 __all__ = sorted(_HOME)
@@ -41,7 +42,7 @@ def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module 'brianbridge' has no attribute {name!r}")
     module = importlib.import_module(_HOME[name])
-    value = module if _HOME[name] == f"{__name__}.{name}" else getattr(module, name)
+    value = module if _HOME[name] == f"brianbridge.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 

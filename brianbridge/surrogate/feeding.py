@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 SECOND = get_dimensions(ms)
+TIMES = (".lastspike", ".lastupdate")
 
 
 class State(dict):
@@ -49,6 +50,22 @@ class State(dict):
             for key, value in self.items()
         }
         return State(values, self.step, self.seed)
+
+    def at(self, step, dt):
+        """The same state at another time: the times of last spikes and events move along.
+
+        Parameters
+        ----------
+        step : int
+            Number of steps since t = 0.
+        dt : float
+            Seconds.
+        """
+        moved = {
+            key: value + (step - self.step) * dt if key.endswith(TIMES) else value
+            for key, value in self.items()
+        }
+        return State(moved, step, self.seed)
 
 
 def si_tensor(value, dimensions, what):

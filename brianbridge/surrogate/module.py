@@ -221,7 +221,52 @@ class Surrogate(nn.Module):
         for parameter in self.parameter:
             parameter.project()
 
+    def twin(self, dt=None, dtype=None):
+        """A surrogate of the same network that shares the trained parameters.
+
+        Parameters
+        ----------
+        dt : Quantity, optional
+            Another time step, as in `Model.with_dt`. Noise keeps its power: Brian2 scales it with the step.
+        dtype : torch.dtype, optional
+            Another precision.
+
+        Returns
+        -------
+        Surrogate
+        """
+        twin = Surrogate(
+            self.model if dt is None else self.model.with_dt(dt),
+            {name: gradient for name, gradient in self.spike_gradients.items() if gradient is not None},
+            dtype=dtype or self.ops.dtype,
+            device=self.device,
+            exact=self.ops.exact,
+            smooth=self.ops.smooth,
+            reset_gradient=self.ops.reset_gradient,
+            segment=self._backend.segment,
+            backend="eager" if self.backend == "eager" else None,
+        )
+        twin.parameter = self.parameter
+        return twin
+
     # -- simulation -----------------------------------------------------------------------------------
+
+    def draw_noise(self, duration, batch=1, seed=None):
+        """Draw the random numbers of a simulation in advance, to be handed to it as ``noise=``.
+
+        Parameters
+        ----------
+        duration : Quantity
+        batch : int
+        seed : int or torch.Generator, optional
+
+        Returns
+        -------
+        dict of str to Tensor, shape (draws, batch, n)
+        """
+        with torch.no_grad():
+            run = self._start(self._compile(), None, duration, None, None, batch, seed)
+        return {key: drawn.rows for key, drawn in run.noise.items()}
 
     def forward(
         self,

@@ -2,23 +2,25 @@
 
 import importlib.metadata
 import platform
-import time
-import warnings
-from dataclasses import dataclass, field, fields
+from pathlib import Path
 
-import numpy as np
 import torch
-from brian2.units.fundamentalunits import Quantity
-from brian2.units.stdunits import ms
-from tqdm.auto import tqdm
 
-from brianbridge.model.naming import UnknownName, input_name, trainable_name, variable_name
+from brianbridge.model.naming import input_name, variable_name
 from brianbridge.trained.network import Trained
+from brianbridge.training.batches import Batches
+from brianbridge.training.carrying import check_carrying
+from brianbridge.training.course import Course
+from brianbridge.training.logs import logs_of
 from brianbridge.training.losses import root_sum_square
+from brianbridge.training.optimisers import LEARNING_RATE, learning_rates_of, make_optimiser
+from brianbridge.training.settings import as_text, plain
+from brianbridge.training.stopping import rule_of
+from brianbridge.training.updating import Updater
+from brianbridge.training.validation import OPTIONS, Validation, validation_of
 
 __all__ = ["fit"]
 
-PATIENCE = 5  # updates without any gradient before a warning
 VERSIONS = ("brianbridge", "brian2", "torch", "numpy")
 
 
@@ -31,12 +33,22 @@ def fit(
     updates=1000,
     seed=0,
     batch=10,
-    learning_rate=0.01,
+    learning_rate=LEARNING_RATE,
     learning_rates=None,
+    optimiser=torch.optim.Adam,
     loss=root_sum_square,
-    clip=None,
+    regularisers=(),
+    clip=1.0,
+    skip=0,
+    updates_per_batch=1,
+    truncate=None,
+    carry=False,
     stop=None,
     validation=None,
+    keep="last",
+    checkpoint=None,
+    save_every=10,
+    log=(),
     progress=True,
 ):
     """Train a surrogate by backpropagation through time.
@@ -53,259 +65,186 @@ def fit(
     updates : int
         Largest number of updates.
     seed : int
-        For trials and noise.
+        For trials and noise. Those of an update follow from the seed and its number alone.
     batch : int
         Trials in each update.
-    learning_rate : float
-        Of Adam, in the units of the parameters (mV, pA, ...; for bounded ones of the logit).
+    learning_rate : float or dict
+        In the units of the parameters (mV, pA, ...; for bounded ones of the logit). A dict has names as in
+        ``wrap(train=...)``: ``{rec.w: 0.1}``; parameters that it does not name have 0.01.
     learning_rates : dict, optional
-        Other learning rates for some parameters: ``{rec.w: 0.1}``.
+        Other learning rates for some parameters, where `learning_rate` is that of all others.
+    optimiser : callable
+        A class of `torch.optim`, or any function from parameter groups to an optimiser:
+        ``functools.partial(torch.optim.SGD, momentum=0.9)``.
     loss : callable
-        Takes output, target and mask, each (time, batch, outputs).
-    clip : float, optional
-        Largest joint norm of the gradients.
-    stop : dict, optional
-        Stop early: ``{'accuracy': 0.9, 'trials': 100, 'every': 10, 'loss': 15}``. Once the running loss is
-        below ``loss``, accuracy is measured on so many fresh trials every so many updates.
-    validation : Task, optional
-        The task on which that accuracy is measured and for which the network counts as trained, where it is
-        not the one of the training trials: with longer epochs, for example.
+        Takes output, target and mask, each (time, batch, outputs); see `brianbridge.training`.
+    regularisers : sequence of callable
+        Each takes the `Simulated` trials; what it returns is added to the loss.
+    clip : float or None
+        Largest joint norm of all gradients.
+    skip : int
+        So many updates in succession are left out, instead of ending the training, where loss or gradients
+        are not finite.
+    updates_per_batch : int
+        Updates with the same trials, each with noise of its own.
+    truncate : Quantity, optional
+        Truncated backpropagation: gradients do not pass the multiples of this time.
+    carry : bool
+        Continuous training: trials start in the state in which those of the last update ended, and not in the
+        initial state. Validation trials start in the initial state.
+    stop : Rule, callable or dict, optional
+        ``Loss(15) & Accuracy(0.9)``, or the same as ``{'loss': 15, 'accuracy': 0.9, 'trials': 100, 'every':
+        10}``: once the running loss is below 15, accuracy is measured on 100 fresh trials every 10 updates. A
+        dict may also name 'worst_condition', 'rmse', 'average' and 'patience' (validations without a lower
+        loss).
+    validation : Validation or Task, optional
+        How the network is validated; a `Validation` is made whether or not a rule to stop asks for it. A task
+        alone, where it is not the one of the training trials.
+    keep : {'last', 'best'}
+        Which parameters are returned: the last ones, or those of the lowest validation loss.
+    checkpoint : str or Path, optional
+        A ``.safetensors`` file from which the same call goes on after an interruption, with the same result,
+        bit for bit, as without. `updates`, `stop`, `validation`, `keep`, `skip` and `log` may be others then.
+    save_every : int
+        Updates between two checkpoints.
+    log : path, callable, or list of these
+        ``'history.csv'`` or ``'history.json'``, or what is called with each row of the history, such as
+        ``TensorBoard(folder)``. After an interruption all rows come again.
     progress : bool
         Show loss and accuracy while training.
 
     Returns
     -------
     Trained
+        After an interrupt (Ctrl-C), with the updates so far.
 
     Raises
     ------
     FloatingPointError
-        If loss or gradients are not finite; names the parameter, and says what usually helps.
+        If loss or gradients are not finite; names the parameter, and says what usually helps. The surrogate
+        holds the parameters of before.
+    CheckpointError
+        If the checkpoint is damaged, or that of another training.
+    OSError
+        If the checkpoint or the history cannot be written; the last checkpoint stays.
     ValueError
         If nothing is trained, no gradient reaches a parameter, or task and network do not fit.
 
     Warns
     -----
     UserWarning
-        If the gradient of a parameter was zero in all of the first updates.
+        If the gradient of a parameter was zero in all of the first updates; if gradients are too steep.
     """
+    _check(surrogate, updates, batch, updates_per_batch, save_every, skip, keep, checkpoint)
+    model = surrogate.model
+    wiring = {input_name(key, model): source for key, source in inputs.items()}
+    output = ".".join(variable_name(output, model))
+    rates = learning_rates_of(surrogate, learning_rate, learning_rates)
+    rule, measured = rule_of(stop, OPTIONS), validation_of(validation, stop)
+    identity = _identity(surrogate, task, wiring, output) | dict(
+        seed=seed,
+        batch=batch,
+        learning_rates=rates,
+        optimiser=as_text(optimiser, model),
+        loss=as_text(loss, model),
+        regularisers=[as_text(term, model) for term in regularisers],
+        clip=clip,
+        updates_per_batch=updates_per_batch,
+        truncate=None if truncate is None else str(truncate),
+        carry=carry,
+    )
+    updater = Updater(
+        batches=_batches(surrogate, task, wiring, output, regularisers, truncate, carry),
+        optimiser=make_optimiser(optimiser, surrogate, rates),
+        loss=loss,
+        regularisers=tuple(regularisers),
+        seed=seed,
+        batch=batch,
+        clip=clip,
+        skip=skip,
+        updates_per_batch=updates_per_batch,
+        carry=carry,
+    )
+    course = Course(
+        updater=updater,
+        measure=measured.measured_by(surrogate, task, wiring, output, seed, loss),
+        every=measured.every,
+        always=isinstance(validation, Validation) or keep == "best",
+        stop=rule,
+        updates=updates,
+        path=None if checkpoint is None else Path(checkpoint),
+        save_every=save_every,
+        settings=plain(identity),
+    )
+    course.restore()
+    course.run(logs_of(log), progress)
+    if keep == "best":
+        course.keep_best()
+    settings = identity | dict(
+        updates=len(course.history),
+        ended_by=course.ended_by,
+        stop=str(rule),
+        validation=as_text(measured, model),
+        kept=course.best_update if keep == "best" and course.best_update else len(course.history),
+    )
+    return _result(surrogate, measured.task or task, wiring, output, course.history, plain(settings))
+
+
+def _check(surrogate, updates, batch, updates_per_batch, save_every, skip, keep, checkpoint):
+    """Refuse what cannot be meant."""
     if not surrogate.named_values():
         raise ValueError("This model has nothing to train: wrap(net, train={cells.tau_m: ...}).")
-    wiring = {input_name(key, surrogate.model): source for key, source in inputs.items()}
-    output = ".".join(variable_name(output, surrogate.model))
-    optimizer = torch.optim.Adam(_parameter_groups(surrogate, learning_rate, learning_rates or {}))
-    training = _Training(surrogate, task, validation or task, wiring, output, seed, batch, loss)
-    history = _train(training, optimizer, updates, clip, _stop(stop or {}), progress)
-    settings = dict(
-        updates=len(history["loss"]),
-        batch=batch,
-        learning_rate=learning_rate,
-        loss=getattr(loss, "__name__", str(loss)),
-        clip=clip,
-        seed=seed,
-        stop=stop or {},
-    )
-    return _result(training, history, settings)
+    least = dict(batch=batch, updates_per_batch=updates_per_batch, save_every=save_every)
+    for name, value in least.items():
+        if value < 1:
+            raise ValueError(f"{name}={value} must be at least 1.")
+    for name, value in dict(updates=updates, skip=skip).items():
+        if value < 0:
+            raise ValueError(f"{name}={value} must not be negative.")
+    if keep not in ("last", "best"):
+        raise ValueError(f"keep={keep!r} is neither 'last' nor 'best'.")
+    if checkpoint is not None and Path(checkpoint).suffix != ".safetensors":
+        raise ValueError(f"{checkpoint}: checkpoints are stored as .safetensors files.")
 
 
-def _result(training, history, settings):
-    """The trained network with the record of its training."""
-    surrogate, trained_for = training.surrogate, training.validation
-    settings |= dict(
+def _batches(surrogate, task, wiring, output, regularisers, truncate, carry):
+    """What draws and simulates the training trials."""
+    if carry:
+        check_carrying(surrogate)
+    record = [key for term in regularisers for key in getattr(term, "record", ())]
+    record = [".".join(variable_name(key, surrogate.model)) for key in record]
+    late = any(getattr(term, "after_backward", False) for term in regularisers)
+    if late and truncate is not None:
+        raise ValueError("VanishingGradient needs the whole gradient: leave truncate= out.")
+    return Batches(surrogate, task, wiring, output, record, truncate, noise_gradient=late)
+
+
+def _identity(surrogate, task, wiring, output):
+    """What is trained, on what."""
+    return dict(
+        model=surrogate.model.hash,
         spike_gradient={name: repr(g) for name, g in surrogate.spike_gradients.items()},
         reset_gradient=surrogate.ops.reset_gradient,
         dt=float(surrogate.dt),
         dtype=str(surrogate.ops.dtype),
-        trained_on={training.task.name: dict(training.task.arguments)},
+        trained_on={task.name: dict(task.arguments)},
+        inputs=wiring,
+        output=output,
     )
+
+
+def _result(surrogate, task, wiring, output, history, settings):
+    """The trained network with the record of its training."""
     return Trained(
         model=surrogate.trained_model(),
-        task=trained_for.name,
-        arguments=dict(trained_for.arguments),
-        inputs=training.wiring,
-        output=training.output,
-        history=history,
+        task=task.name,
+        arguments=dict(task.arguments),
+        inputs=wiring,
+        output=output,
+        history=history.columns,
         manifest={
             "training": settings,
             "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
             "python": platform.python_version(),
         },
     )
-
-
-@dataclass
-class _Stop:
-    """When training may stop."""
-
-    accuracy: float | None = None
-    loss: float | None = None
-    trials: int = 100
-    every: int = 10
-
-    def check_now(self, update, running_loss):
-        low_enough = self.loss is None or running_loss < self.loss
-        return self.accuracy is not None and low_enough and update % self.every == 0
-
-    def reached(self, accuracy, running_loss):
-        if self.accuracy is None:
-            return self.loss is not None and running_loss < self.loss
-        return accuracy is not None and accuracy >= self.accuracy
-
-
-def _stop(given):
-    known = [field.name for field in fields(_Stop)]
-    unknown = set(given) - set(known)
-    if unknown:
-        raise ValueError(f"stop= knows {', '.join(known)}, not {', '.join(map(repr, sorted(unknown)))}.")
-    return _Stop(**given)
-
-
-@dataclass
-class _Training:
-    """Draws trials and simulates them."""
-
-    surrogate: object
-    task: object
-    validation: object
-    wiring: dict
-    output: str
-    seed: int
-    batch: int
-    loss: object
-    generator: np.random.Generator = field(init=False)
-    noise: torch.Generator = field(init=False)
-
-    def __post_init__(self):
-        self.generator = np.random.default_rng(self.seed)
-        self.noise = torch.Generator(self.surrogate.device).manual_seed(self.seed)
-        self.dt = self._trials_dt()
-
-    def _trials_dt(self):
-        """Time step of the trials: that of the timed inputs, on which their values are held."""
-        step = float(self.surrogate.dt)
-        steps = {self.surrogate.model.input(name).dt for name in self.wiring} or {step}
-        ratio = max(steps) / step
-        if len(steps) > 1 or round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6:
-            listed = ", ".join(f"{dt * 1e3:g} ms" for dt in sorted(steps))
-            raise ValueError(
-                f"The inputs have time steps of {listed}, the network one of {step * 1e3:g} ms. Give the "
-                "TimedArrays of a task one common dt, a multiple of the network's."
-            )
-        return Quantity(steps.pop(), dim=ms.dim)
-
-    def simulate(self, task, batch):
-        """Simulate fresh trials; returns them with the output (time, batch, outputs)."""
-        trials = task.trials(self.generator, batch, self.dt)
-        missing = set(self.wiring.values()) - set(trials.inputs)
-        if missing:
-            unknown = ", ".join(map(repr, sorted(missing)))
-            raise UnknownName(f"The task has no input {unknown}; it has {', '.join(trials.inputs)}.")
-        records = self.surrogate(
-            inputs={name: torch.as_tensor(trials.inputs[source]) for name, source in self.wiring.items()},
-            duration=trials.duration,
-            record=[self.output],
-            batch=batch,
-            seed=self.noise,
-        )
-        every = round(float(self.dt) / float(self.surrogate.dt))
-        output = records[self.output][every - 1 :: every]
-        if tuple(output.shape) != trials.targets.shape:
-            raise ValueError(
-                f"{self.output} has the shape {tuple(output.shape)}, (time, batch, n), but the targets of "
-                f"the task have {trials.targets.shape}."
-            )
-        return trials, output
-
-    def losses(self, trials, output):
-        def tensor(array):
-            return torch.as_tensor(array, dtype=output.dtype, device=output.device)
-
-        return self.loss(output, tensor(trials.targets), tensor(trials.mask))
-
-    @torch.no_grad()
-    def accuracy(self, trials):
-        """Fraction correct of so many fresh trials."""
-        trials, output = self.simulate(self.validation, trials)
-        return self.score(self.validation, trials, output)
-
-    def score(self, task, trials, output):
-        return float(np.mean(task.score(output.detach().cpu().numpy().astype(float), trials)))
-
-
-def _train(training, optimizer, updates, clip, stop, progress):
-    """The training loop; returns loss and accuracy of every update. An interrupt ends it early."""
-    history = {"loss": [], "accuracy": [], "validated": [], "seconds": []}
-    silent = set(training.surrogate.named_values())
-    started = time.perf_counter()
-    with tqdm(total=updates, desc="training", unit="update", disable=not progress) as bar:
-        for update in range(1, updates + 1):
-            try:
-                loss, accuracy = _update(training, optimizer, clip, update)
-                running = float(np.mean([*history["loss"][-9:], loss]))
-                validated = training.accuracy(stop.trials) if stop.check_now(update, running) else None
-            except KeyboardInterrupt:
-                bar.write(f"Interrupted: the network is kept as it was after {update - 1} updates.")
-                break
-            silent = _warn_of_silence(training.surrogate, silent, update)
-            row = dict(
-                loss=loss, accuracy=accuracy, validated=validated, seconds=time.perf_counter() - started
-            )
-            for name, value in row.items():
-                history[name].append(value)
-            bar.set_postfix(loss=f"{running:.2f}", accuracy=f"{np.mean(history['accuracy'][-10:]):.0%}")
-            bar.update()
-            if stop.reached(validated, running):
-                break
-    return history
-
-
-def _update(training, optimizer, clip, update):
-    """One update of the parameters; returns loss and accuracy of its trials."""
-    surrogate = training.surrogate
-    trials, output = training.simulate(training.task, training.batch)
-    loss = training.losses(trials, output)
-    optimizer.zero_grad()
-    loss.backward()
-    _check_gradients(surrogate, loss, update)
-    if clip is not None:
-        torch.nn.utils.clip_grad_norm_(surrogate.parameters(), clip)
-    accuracy = training.score(training.task, trials, output)
-    optimizer.step()
-    surrogate.project()
-    return float(loss.detach()), accuracy
-
-
-def _parameter_groups(surrogate, learning_rate, learning_rates):
-    rates = {trainable_name(key, surrogate.model): rate for key, rate in learning_rates.items()}
-    return [
-        {"params": [raw], "lr": rates.get(name, learning_rate)}
-        for name, raw in surrogate.named_values().items()
-    ]
-
-
-def _warn_of_silence(surrogate, silent, update):
-    """Names of parameters whose gradient has been exactly zero so far; a warning when that lasts."""
-    silent = {name for name in silent if not surrogate.named_values()[name].grad.any()}
-    if silent and update == PATIENCE:
-        warnings.warn(
-            f"The gradient of {', '.join(sorted(silent))} was exactly zero in the first {PATIENCE} updates: "
-            "nothing is learned there. Is the output connected (readout weights not all zero)? Do the "
-            "neurons spike, or come within the width of the spike gradient of their threshold?",
-            stacklevel=4,
-        )
-    return silent
-
-
-def _check_gradients(surrogate, loss, update):
-    """Stop with the cause in words where a loss or gradient is not finite, or missing."""
-    if not torch.isfinite(loss):
-        raise FloatingPointError(f"The loss became {loss.item()} in update {update}.")
-    for name, raw in surrogate.named_values().items():
-        if raw.grad is None:
-            raise ValueError(f"No gradient reaches {name} from the output; leave it out of train=.")
-        if not torch.isfinite(raw.grad).all():
-            raise FloatingPointError(
-                f"The gradient of {name} is not finite in update {update}. Spike gradients that are steep "
-                "compared with the distance from reset to threshold grow through every reset: use a wider "
-                "one (bb.Box(width=25*mV)), or Surrogate(..., reset_gradient=False)."
-            )
