@@ -192,7 +192,7 @@ def test_learning_rates_by_name():
     assert learning_rates_of(surrogate, {"w_out.w": 0.2}, None) == expected
     expected = {"w_out.w": 0.2, "rec.w": 0.3, "cells.tau_m": 0.3}
     assert learning_rates_of(surrogate, 0.3, {"w_out.w": 0.2}) == expected
-    with pytest.raises(ValueError, match="The learning rate of rec.w is -1.0"):
+    with pytest.raises(ValueError, match="The learning rate of rec.w is -1"):
         learning_rates_of(surrogate, {"rec.w": -1}, None)
 
 

@@ -115,8 +115,8 @@ class Dale(Constraint):
         Clip after every update (Li, Kim & Sejnowski 2020); rectify in the forward pass (Song, Yang & Wang
         2016; Kim & Sejnowski 2019); or take the absolute value.
     signs : array, optional
-        Sign of each presynaptic neuron, 1 or -1: the diagonal of the sign matrix D in ``W = abs(W) D``. Needed
-        for weights that start at zero, for example. Weights of the other sign are refused.
+        Sign of each presynaptic neuron, 1 or -1: the diagonal of the sign matrix D in ``W = abs(W) D``.
+        Needed for weights that start at zero, for example. Weights of the other sign are refused.
     """
 
     by: str = "projection"

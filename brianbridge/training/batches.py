@@ -129,7 +129,7 @@ class Batches:
                 seed=seed,
             )
             parts.append(records)
-            initial = records.final.detach()
+            initial, seed = records.final.detach(), None  # which goes on with the same random numbers
         joined = {name: torch.cat([part[name] for part in parts]) for name in self.record}
         return Simulated(
             self.surrogate,

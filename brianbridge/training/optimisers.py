@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 import torch
 
-from brianbridge.model.naming import trainable_name
-
 __all__ = ["LEARNING_RATE", "learning_rates_of", "make_optimiser"]
 
 LEARNING_RATE = 0.01
@@ -31,17 +29,12 @@ def learning_rates_of(surrogate, learning_rate, exceptions):
     UnknownName
         If a name is not that of a trained parameter.
     ValueError
-        If a learning rate is negative or not finite.
+        If a learning rate is negative or not finite, or that of a frozen parameter.
     """
     given = dict(exceptions or {})
     if isinstance(learning_rate, Mapping):
         given, learning_rate = {**learning_rate, **given}, LEARNING_RATE
-    rates = dict.fromkeys(surrogate.named_values(), float(learning_rate))
-    rates |= {trainable_name(key, surrogate.model): float(rate) for key, rate in given.items()}
-    for name, rate in rates.items():
-        if not 0 <= rate < float("inf"):
-            raise ValueError(f"The learning rate of {name} is {rate}; it must be a number from 0 on.")
-    return rates
+    return {group["name"]: group["lr"] for group in surrogate.parameter_groups(learning_rate, given)}
 
 
 def make_optimiser(optimiser, surrogate, rates):
@@ -65,8 +58,7 @@ def make_optimiser(optimiser, surrogate, rates):
     ValueError
         If it wants to evaluate the loss itself, as LBFGS does.
     """
-    values = surrogate.named_values()
-    made = optimiser([{"name": name, "params": [raw], "lr": rates[name]} for name, raw in values.items()])
+    made = optimiser(surrogate.parameter_groups(LEARNING_RATE, rates))
     if not isinstance(made, torch.optim.Optimizer):
         raise TypeError(
             f"optimiser= must return an optimiser of torch, not {type(made).__name__}. Give a class such as "
