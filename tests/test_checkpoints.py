@@ -19,8 +19,9 @@ from small_training import LONG, Sign, columns, fit, lif_surrogate, parameters
 
 import brianbridge as bb
 from brianbridge import atomic_files
-from brianbridge.training import CheckpointError, Patience
+from brianbridge.training import CheckpointError, Patience, TensorBoard
 from brianbridge.training.checkpoints import Checkpoint
+from brianbridge.training.interruption import undisturbed
 from brianbridge.training.logs import CSVLog
 
 
@@ -67,6 +68,15 @@ def test_interrupted_between_step_and_validation_nothing_is_lost(tmp_path, unint
     again = fit(surrogate, checkpoint=path, **LONG)  # in the same session
     assert columns(again) == columns(uninterrupted[0])
     assert parameters(surrogate) == uninterrupted[1]
+
+
+def test_ctrl_c_waits_until_a_step_is_whole():
+    done, before = [], signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        done.append(1)
+    assert done and signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(
@@ -286,3 +296,9 @@ def test_a_history_that_cannot_be_written(monkeypatch, tmp_path):
     monkeypatch.setattr(CSVLog, "__call__", full)
     with pytest.raises(OSError, match="history could not be written after 1 updates .No space left"):
         fit(lif_surrogate(), log=tmp_path / "history.csv")
+
+
+def test_tensorboard_where_it_is_not_installed(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        TensorBoard(tmp_path)

@@ -136,7 +136,7 @@ def test_the_gradient_is_held_by_training_with_it():
     def after(regularisers):
         surrogate = rate_surrogate()
         settings = dict(inputs={"stim": "stimulus"}, output="out.o", optimiser=torch.optim.SGD)
-        settings |= dict(updates=20, learning_rate=0.02, loss=mean_square, progress=False)
+        settings |= dict(updates=10, learning_rate=0.05, loss=mean_square, progress=False)
         trained = bb.fit(surrogate, Follow(), regularisers=regularisers, **settings)
         term = VanishingGradient("cells.x", "rec.w")
         return term.add_gradient(simulated(surrogate, term)), trained

@@ -136,23 +136,10 @@ def fit(
         If the gradient of a parameter was zero in all of the first updates; if gradients are too steep.
     """
     _check(surrogate, updates, batch, updates_per_batch, save_every, skip, keep, checkpoint)
-    model = surrogate.model
-    wiring = {input_name(key, model): source for key, source in inputs.items()}
-    output = ".".join(variable_name(output, model))
+    wiring = {input_name(key, surrogate.model): source for key, source in inputs.items()}
+    output = ".".join(variable_name(output, surrogate.model))
     rates = learning_rates_of(surrogate, learning_rate, learning_rates)
     rule, measured = rule_of(stop, OPTIONS), validation_of(validation, stop)
-    identity = _identity(surrogate, task, wiring, output) | dict(
-        seed=seed,
-        batch=batch,
-        learning_rates=rates,
-        optimiser=as_text(optimiser, model),
-        loss=as_text(loss, model),
-        regularisers=[as_text(term, model) for term in regularisers],
-        clip=clip,
-        updates_per_batch=updates_per_batch,
-        truncate=None if truncate is None else str(truncate),
-        carry=carry,
-    )
     updater = Updater(
         batches=_batches(surrogate, task, wiring, output, regularisers, truncate, carry),
         optimiser=make_optimiser(optimiser, surrogate, rates),
@@ -174,20 +161,15 @@ def fit(
         updates=updates,
         path=None if checkpoint is None else Path(checkpoint),
         save_every=save_every,
-        settings=plain(identity),
+        settings=_identity(updater, wiring, output, rates, optimiser, truncate),
     )
     course.restore()
     course.run(logs_of(log), progress)
     if keep == "best":
         course.keep_best()
-    settings = identity | dict(
-        updates=len(course.history),
-        ended_by=course.ended_by,
-        stop=str(rule),
-        validation=as_text(measured, model),
-        kept=course.best_update if keep == "best" and course.best_update else len(course.history),
-    )
-    return _result(surrogate, measured.task or task, wiring, output, course.history, plain(settings))
+    outcome = dict(stop=str(rule), validation=as_text(measured, surrogate.model))
+    outcome["kept"] = course.best_update if keep == "best" and course.best_update else len(course.history)
+    return _result(course, measured.task or task, wiring, output, outcome)
 
 
 def _check(surrogate, updates, batch, updates_per_batch, save_every, skip, keep, checkpoint):
@@ -219,31 +201,46 @@ def _batches(surrogate, task, wiring, output, regularisers, truncate, carry):
     return Batches(surrogate, task, wiring, output, record, truncate, noise_gradient=late)
 
 
-def _identity(surrogate, task, wiring, output):
-    """What is trained, on what."""
-    return dict(
-        model=surrogate.model.hash,
-        spike_gradient={name: repr(g) for name, g in surrogate.spike_gradients.items()},
-        reset_gradient=surrogate.ops.reset_gradient,
-        dt=float(surrogate.dt),
-        dtype=str(surrogate.ops.dtype),
-        trained_on={task.name: dict(task.arguments)},
-        inputs=wiring,
-        output=output,
+def _identity(updater, wiring, output, rates, optimiser, truncate):
+    """What is trained, on what, and how: all that the course of the training follows from."""
+    surrogate, task = updater.surrogate, updater.batches.task
+    model = surrogate.model
+    return plain(
+        dict(
+            model=model.hash,
+            spike_gradient={name: repr(g) for name, g in surrogate.spike_gradients.items()},
+            reset_gradient=surrogate.ops.reset_gradient,
+            dt=float(surrogate.dt),
+            dtype=str(surrogate.ops.dtype),
+            trained_on={task.name: dict(task.arguments)},
+            inputs=wiring,
+            output=output,
+            seed=updater.seed,
+            batch=updater.batch,
+            learning_rates=rates,
+            optimiser=as_text(optimiser, model),
+            loss=as_text(updater.loss, model),
+            regularisers=[as_text(term, model) for term in updater.regularisers],
+            clip=updater.clip,
+            updates_per_batch=updater.updates_per_batch,
+            truncate=None if truncate is None else str(truncate),
+            carry=updater.carry,
+        )
     )
 
 
-def _result(surrogate, task, wiring, output, history, settings):
+def _result(course, task, wiring, output, outcome):
     """The trained network with the record of its training."""
+    ended = dict(updates=len(course.history), ended_by=course.ended_by)
     return Trained(
-        model=surrogate.trained_model(),
+        model=course.surrogate.trained_model(),
         task=task.name,
         arguments=dict(task.arguments),
         inputs=wiring,
         output=output,
-        history=history.columns,
+        history=course.history.columns,
         manifest={
-            "training": settings,
+            "training": course.settings | ended | outcome,
             "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
             "python": platform.python_version(),
         },

@@ -18,6 +18,6 @@ def undisturbed():
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
     if pressed:
         raise KeyboardInterrupt

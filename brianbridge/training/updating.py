@@ -1,10 +1,10 @@
 """One update of the parameters: simulate, differentiate, check, clip, step."""
 
-import math
 import time
 from dataclasses import dataclass
 
 import torch
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from brianbridge.training.carrying import from_the_start
 from brianbridge.training.gradients import Watch, check_reach, not_finite
@@ -69,18 +69,18 @@ class Updater:
         if trouble:
             self._leave_out(trouble, history)
             return
-        clip = math.inf if self.clip is None else self.clip
-        scale = [raw.grad for raw in self.surrogate.parameters() if raw.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(scale))
-        loss = float(loss.detach())
-        self.watch(number, loss + penalty, norm)
-        torch.nn.utils.clip_grads_with_norm_(self.surrogate.parameters(), clip, torch.tensor(norm))
-        accuracy = float(simulated.correct(self.batches.task).mean())
+        row = {
+            "loss": float(loss.detach()),
+            "regularisation": penalty,
+            "gradient_norm": float(get_total_norm([raw.grad for raw in self.surrogate.parameters()])),
+            "accuracy": float(simulated.correct(self.batches.task).mean()),
+        }
+        self.watch(number, row["loss"] + penalty, row["gradient_norm"])
+        if self.clip is not None:
+            clip_grad_norm_(self.surrogate.parameters(), self.clip)
         with undisturbed():
             self._step(simulated, number)
-            history.append(
-                loss=loss, regularisation=penalty, gradient_norm=norm, accuracy=accuracy, seconds=self.seconds
-            )
+            history.append(**row, seconds=self.seconds)
 
     @property
     def seconds(self):

@@ -41,6 +41,11 @@ class Validation:
     dt: object = None
     conditions: tuple = ()
 
+    def __post_init__(self):
+        for name in OPTIONS:
+            if getattr(self, name) < 1:
+                raise ValueError(f"Validation: {name}={getattr(self, name)} must be at least 1.")
+
     def measured_by(self, surrogate, task, wiring, output, seed, loss):
         """A function that takes the number of the update and returns columns of the history.
 

@@ -15,11 +15,11 @@ SMALLEST = 1e-20  # of |dL/dx|² that counts, as in the authors' code
 
 @dataclass(eq=False)
 class VanishingGradient:
-    r"""Asks that the gradient with respect to a state neither grows nor shrinks from step to step.
+    """Asks that the gradient with respect to a state neither grows nor shrinks from step to step.
 
-    With g(t) = dL/dx(t), this is `strength` times (|g(t) dx(t)/dx(t-1)|² / |g(t)|² - 1)², summed over time
-    and averaged over trials. Only its immediate derivative with respect to the recurrent weights is used: x
-    and g count as constants.
+    With g(t) = dL/dx(t), this is `strength` times ``(|g(t) dx(t)/dx(t-1)|² / |g(t)|² - 1)²``, summed over
+    time and averaged over trials. Only its immediate derivative with respect to the recurrent weights is
+    used: x and g count as constants.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class VanishingGradient:
     strength : float
     normalise : {'sum', 'mean'}
         'sum' over time, as in the paper; or the 'mean' over all times and trials whose gradient is not zero
-        (\|g|² of 1e-20 or more), as in the authors' code.
+        (``|g|²`` of 1e-20 or more), as in the authors' code.
 
     Notes
     -----
