@@ -106,7 +106,8 @@ class Call:
         values = [value.detach().contiguous() if torch.is_tensor(value) else None for value in constants]
         problem.constants = self.addresses(values)
         problem.reciprocals = self.addresses(1 / named[name].detach() for name in tables.reciprocals)
-        tensors = [named[name] for name in tables.indices] + [named[name][0] for name in tables.columns]
+        tensors = [named[name] for name in tables.indices]
+        tensors += [named[name][0].expand(size) for name, size in tables.columns.items()]
         problem.indices = self.addresses(t.to(torch.int32).contiguous() for t in tensors)
         offsets, total = [0] * len(constants), 0
         for number in kernel.varied:

@@ -257,7 +257,7 @@ class Expressions:
 
     def call_lookup(self, rows, time, dt, upsampling, columns=None):
         key = rows.slice.value
-        column = self.tables.column(key, columns)
+        column = self.tables.column(key, columns, self.part.block.size)
         if self.is_number(time):
             row = self.tables.input_row(key, self.inlined(time), dt, upsampling)
             return self.body.value("row", "real", symbol=row, index=column, varied=self.tables.varies(row))

@@ -54,7 +54,7 @@ class Tables:
     reset_gradient: bool
     literals: list = field(default_factory=list)
     indices: list = field(default_factory=list)
-    columns: list = field(default_factory=list)
+    columns: dict = field(default_factory=dict)  # names of index arrays to numbers of elements
     rows: dict = field(default_factory=dict)  # name of C pointer to (source, number, C text of the row)
     temporaries: dict = field(default_factory=dict)  # C identifier to (type, size, value or name)
     grid_constants: list = field(default_factory=list)  # (name, Grid)
@@ -243,8 +243,8 @@ class Tables:
         self.rows[f"x_{number}"] = "input", number, "0"
         return f"x_{number}"
 
-    def column(self, key, columns):
-        """How an element finds its column of an input: ``''`` its own number, ``'0'``, or an index array."""
+    def column(self, key, columns, size):
+        """How one of `size` elements finds its column: ``''`` its own number, ``'0'``, or an index array."""
         width = self.inputs[key][2]
         if columns is None:
             return "0" if width == 1 else ""
@@ -252,10 +252,10 @@ class Tables:
         if name not in self.constants:
             raise NotCompilable(f"columns of the input {key} that change")
         index, in_order = self.constants[name]
-        if in_order and index.numel() == width:
+        one_for_all = index.numel() == 1 < size
+        if in_order and index.numel() == width and not one_for_all:
             return ""
-        if name not in self.columns:
-            self.columns.append(name)
+        self.columns[name] = size
         return f"i_{name}"
 
     def spike_gradient(self, key):

@@ -158,3 +158,20 @@ def test_random_numbers_of_a_whole_group():
     result = agree(Network(cells), 100)
     assert result.bit_equal
     assert result.surrogate.program.arrays[f"{cells.name}.drive"].role == "state"
+
+
+@pytest.mark.parametrize("width, column", [(1, 0), (3, 0), (3, 2)])
+def test_one_column_of_an_input_for_all(width, column):
+    stimulus = TimedArray(np.random.rand(12, width), dt=0.2 * ms)
+    cells = NeuronGroup(5, f"dv/dt = (stimulus(t, {column}) - v)/(2*ms) : 1", method="euler", name="cells")
+    cells.v = "rand()"
+    network = Network(cells)
+    model, found = wrap(network), {}
+    assert agree(network, 40).bit_equal
+    for backend in ("compiled", "eager"):
+        surrogate = Surrogate(model, dtype=torch.float64, backend=backend)
+        values = torch.tensor(stimulus.values, requires_grad=True)
+        given = values.reshape(12, 1, width)
+        surrogate({"stimulus": given}, duration=4 * ms, record=["cells.v"])["cells.v"].sum().backward()
+        found[backend] = values.grad
+    torch.testing.assert_close(found["compiled"], found["eager"], rtol=1e-12, atol=1e-14)
