@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __SSE__
-#include <immintrin.h>
+#if defined(__AVX512F__) && SINGLE
+#include <immintrin.h> /* for filters.c; takes as long to compile as a small kernel */
+#elif defined(__SSE__)
+#include <xmmintrin.h>
 #endif
 
 /* With -DPROFILE the time that every part of the step takes is added up (for one thread). */
