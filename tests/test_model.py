@@ -1,12 +1,16 @@
 """`Model`: read from a live network, frozen, hashed, stored as text and arrays, and built again."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
 from brian2 import *
+from brian2.core import names
 
 import brianbridge as bb
 from brianbridge.generation.frozen_noise import freeze_noise
+from brianbridge.model import rebuild
 from brianbridge.model.equation_text import unit_text, variable_dimensions
 from brianbridge.model.storage import StorageError, model_from_parts, model_to_parts
 from tests.networks import small_network, standalone
@@ -377,3 +381,16 @@ def test_monitors_are_no_part_of_the_steps():
     with pytest.raises(bb.Refused) as caught:
         bb.wrap(Network(cable, cells, StateMonitor(cable, "v", record=True), SpikeMonitor(cells)))
     assert {refusal.object for refusal in caught.value.refusals} == {cable.name}
+
+
+def test_names_are_found_while_no_garbage_is_collected(model, monkeypatch):
+    """Brian2 looks at all objects that there are, twice each: none may vanish in between."""
+    collected, find_name = [], names.find_name
+
+    def watched(*arguments, **options):
+        collected.append(gc.isenabled())
+        return find_name(*arguments, **options)
+
+    monkeypatch.setattr(names, "find_name", watched)
+    rebuild.rebuild(model)
+    assert collected and not any(collected) and gc.isenabled()

@@ -1,5 +1,7 @@
 """Build a live Brian2 `Network` from a `Model`."""
 
+import gc
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,7 +90,20 @@ def rebuild(model):
             "standalone device starts at 0 s. Wrap the network before its first run, or use "
             "set_device('runtime')."
         )
-    return _Rebuild(model).live()
+    with _no_garbage_collection():
+        return _Rebuild(model).live()
+
+
+@contextmanager
+def _no_garbage_collection():
+    """Brian2 looks for a free name among all objects, and stumbles over one that is collected meanwhile."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Rebuild:
