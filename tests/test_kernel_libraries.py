@@ -185,6 +185,15 @@ def test_the_oldest_libraries_go(folder, monkeypatch):
     assert len(kept) == 3 and {"4.so", "5.so"} < kept
 
 
+def test_two_processes_forget_the_same_libraries(folder, monkeypatch):
+    """One is gone when the other looks at how old it is: as a link to nowhere is."""
+    monkeypatch.setattr(compiler, "KEPT", 1)
+    folder.mkdir(parents=True)
+    (folder / "gone.so").symlink_to(folder / "nowhere")
+    simulate(Surrogate(model_of(), backend="compiled"))
+    assert len(list(folder.glob("*.so"))) == 1
+
+
 def test_a_library_that_is_used_is_not_old(folder, monkeypatch):
     model = model_of()
     simulate(Surrogate(model, backend="compiled"))

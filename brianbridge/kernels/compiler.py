@@ -115,9 +115,15 @@ def _folder():
 
 
 def _forget_oldest(folder):
-    kept = sorted(folder.glob("*.so"), key=lambda p: p.stat().st_mtime, reverse=True)
-    for path in kept[KEPT:]:
+    for path in sorted(folder.glob("*.so"), key=_last_used, reverse=True)[KEPT:]:
         path.unlink(missing_ok=True)
+
+
+def _last_used(path):
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another process has just forgotten it
+        return 0.0
 
 
 @cache
