@@ -29,7 +29,7 @@ def neurons(n, name):
     cells = NeuronGroup(
         n,
         """dv/dt = (drive - v + I)/tau_m : 1
-        drive : 1 (constant)
+        drive : 1
         tau_m : second (constant)
         share : 1 (constant)
         I : 1""",
@@ -136,6 +136,23 @@ def test_single_precision():
             found[dtype] = [raw.grad for raw in surrogate.parameters() if raw.grad is not None]
         for ours, expected in zip(*found.values(), strict=True):
             assert (ours - expected).norm() <= 1e-4 * expected.norm()
+
+
+def test_only_the_second_of_two_filters_has_a_gradient():
+    """The first carries given spikes through weights that are not trained."""
+    given = SpikeGeneratorGroup(9, np.arange(9), np.arange(9) * 0.3 * ms, name="a_given")
+    source, target = neurons(9, "source"), neurons(7, "target")
+    groups = []
+    for name, sender, variable in (("a_first", given, "I"), ("b_second", source, "drive")):
+        equations = DECAYING + f"{variable}_post = s : 1 (summed)"
+        group = Synapses(sender, target, equations, on_pre="s += w", method="euler", name=name)
+        group.connect()
+        group.w, group.tau, group.s = "0.3*rand()", "(1 + 5*rand())*ms", "0.2*rand()"
+        groups.append(group)
+    names = [("b_second", "w"), ("b_second", "tau"), ("source", "drive")]
+    model = trained(Network(given, source, target, *groups), *names)
+    assert filters_of(model) == 2
+    assert_gradients_agree(model, SLOPE, RECORD, STEPS)
 
 
 OTHERS = {

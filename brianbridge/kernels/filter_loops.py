@@ -43,26 +43,31 @@ class FilterLoops(Writing):
         """C functions that make all filters, and the gradients of the constants from those of the filters."""
         filters = list(dict.fromkeys(self.filters.values()))
         varied = [made for made in filters if made.state in self.tables.varied]
+        worker = "Work *w, const Problem *p, const Filter *filters, Filtering *worker"
         functions = {
-            "make_filters(const Problem *p, Filter *f)": [self._made(made) for made in filters],
-            "begin_filters(Work *w, const Problem *p, const Filter *f, Filtering *g)": [
-                [f"begin_filter_gradients(f, g, d_{made.state});"] for made in varied
-            ],
-            "end_filters(Work *w, const Problem *p, const Filter *f, Filtering *g)": [
-                self._ended(made) for made in varied
-            ],
-            "finish_filters(Work *w, const Problem *p, const Filter *f, Filtering *g)": [
-                self._finished(made) for made in varied
-            ],
+            "make_filters(const Problem *p, Filter *filters)": (filters, self._made),
+            f"begin_filters({worker})": (varied, self._begun),
+            f"end_filters({worker})": (varied, self._ended),
+            f"finish_filters({worker})": (varied, self._finished),
         }
-        return "\n".join(self._function(*function) for function in functions.items())
+        return "\n".join(self._function(name, *each) for name, each in functions.items())
 
-    def _function(self, name, blocks):
+    def _function(self, name, filters, write):
+        """C function that does something for each of some filters."""
         lines = [f"static void {name} {{"]
-        for block in blocks:
-            lines += ["{", *self.pointers("\n".join(block)), *block, "}"]
-            lines.append("++f, ++g;" if "*g" in name else "++f;")
+        for made in filters:
+            block = write(made)
+            lines += ["{", *self.pointers("\n".join(block))]
+            if "*worker" in name:
+                lines.append(f"const Filter *f = filters + {made.number};")
+                lines.append(f"Filtering *g = worker + {made.number};")
+            else:
+                lines.append(f"Filter *f = filters + {made.number};")
+            lines += [*block, "}"]
         return "\n".join([*lines, "}"])
+
+    def _begun(self, made):
+        return [f"begin_filter_gradients(f, g, d_{made.state});"]
 
     def _made(self, made):
         tables, (number, _) = self.tables, made.decay

@@ -36,7 +36,7 @@ static real *in_rows(const Filter *f, const real *values) {
 #define MOST_BLOCKS 8
 /* Where the targets of a chunk lie close together, permutations of whole registers find them faster than loads. */
 static void find_blocks(Filter *f) {
-  int64_t all = 0, most = 1;
+  int64_t most = 1;
   f->blocks = malloc(f->rows + 1);
   for (int64_t row = 0; row < f->rows; ++row) {
     int32_t span = 0;
@@ -46,9 +46,9 @@ static void find_blocks(Filter *f) {
       if (f->target[r] < first) span = INT32_MAX;
       else if (f->target[r] - first > span) span = f->target[r] - first;
     }
-    const int64_t blocks = span/(2*CHUNK) + 1, chunks = (f->row_starts[row + 1] - f->row_starts[row])/CHUNK;
+    const int64_t blocks = span/(2*CHUNK) + 1;
     f->blocks[row] = blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS;
-    all += blocks*chunks, most = blocks > most ? blocks : most;
+    most = blocks > most ? blocks : most;
   }
   if (most > MOST_BLOCKS) free(f->blocks), f->blocks = NULL;
 }
@@ -70,7 +70,7 @@ static void lay_filter(Filter *f, const int32_t *starts, const int32_t *synapses
   f->row_factor = in_rows(f, f->factor), f->row_weight = in_rows(f, f->weight), f->row_jump = in_rows(f, f->jump);
   find_blocks(f);
 }
-static void make_filters(const Problem *p, Filter *f);
+static void make_filters(const Problem *p, Filter *filters);
 static Filter *new_filters(const Problem *p) {
   Filter *filters = calloc(FILTERS, sizeof(Filter));
   make_filters(p, filters);
