@@ -34,19 +34,8 @@ class L1:
         return self.strength * _values(self.parameter, simulated).abs().sum()
 
 
-@dataclass(frozen=True, eq=False)
-class L2:
-    """`strength` times the sum of the squares of a parameter, in the unit of the field (pA, mV, ...).
-
-    Parameters
-    ----------
-    parameter : VariableView or str
-        Named as in ``wrap(train=...)``.
-    strength : float
-    """
-
-    parameter: object
-    strength: float
+class L2(L1):
+    """The same with the sum of the squares."""
 
     def __call__(self, simulated):
         """Value of the term."""
