@@ -78,7 +78,7 @@ def test_trials_without_answer_are_left_out():
     [
         ([1, 2], [1], "one value a trial"),
         ([1, 2], [1, 2], "other than 1"),
-        ([1, 1, 2], [1, 0, np.nan], "at two stimulus levels"),
+        ([1, 1, 2], [1, 0, np.nan], "at least two stimulus levels"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(stimulus, choice, message):
