@@ -31,6 +31,8 @@ class Simulated:
         Number of these steps in a trial.
     final : list of dict
         State of all variables at the end of each trial.
+    recorded : dict of str to ndarray, shape (steps, batch, n)
+        Other variables at the end of every step of the simulation, SI.
     """
 
     output: np.ndarray
@@ -39,6 +41,7 @@ class Simulated:
     dt: float
     steps: int
     final: list
+    recorded: dict
 
     def raster(self, group, trial):
         """Spikes of one trial as booleans, shape (steps, n)."""
@@ -55,7 +58,16 @@ class Simulated:
 
 
 def simulate(
-    trained, trials, *, dt=None, live=None, noise=None, random_seed=None, target=None, progress=True
+    trained,
+    trials,
+    *,
+    dt=None,
+    live=None,
+    noise=None,
+    random_seed=None,
+    target=None,
+    record=(),
+    progress=True,
 ):
     """Run trials in Brian2, one after the other.
 
@@ -74,6 +86,8 @@ def simulate(
         For fresh noise.
     target : str, optional
         Brian2's code generation target for this simulation, for example ``'numpy'``.
+    record : sequence of str
+        Other variables that are wanted, ``'cells.v'``.
     progress : bool
         Show a progress bar.
 
@@ -86,7 +100,7 @@ def simulate(
     before = prefs.codegen.target
     prefs.codegen.target = target or before
     try:
-        with _Runner(trained, model, trials, live or rebuild(model), noise, random_seed) as runner:
+        with _Runner(trained, model, trials, live or rebuild(model), noise, random_seed, record) as runner:
             return runner.run(progress)
     finally:
         prefs.codegen.target = before
@@ -95,39 +109,44 @@ def simulate(
 class _Runner:
     """One rebuilt network that runs all trials."""
 
-    def __init__(self, trained, model, trials, live, noise, random_seed):
+    def __init__(self, trained, model, trials, live, noise, random_seed, record):
         self.trained, self.model, self.trials, self.live = trained, model, trials, live
         self.noise, self.random_seed = noise, random_seed
         self.steps = int(trials.steps * trials.dt / model.dt + 0.5)
         spiking = [group.name for group in model.groups if "spike" in getattr(group, "events", {})]
         self.monitors = {name: SpikeMonitor(live[name]) for name in spiking}
-        group, _, self.variable = trained.output.partition(".")
-        self.output = StateMonitor(live[group], self.variable, record=True, when="end")
+        self.states = {name: self._state_monitor(name) for name in dict.fromkeys([trained.output, *record])}
+
+    def _state_monitor(self, name):
+        group, _, variable = name.partition(".")
+        return StateMonitor(self.live[group], variable, record=True, when="end")
 
     def __enter__(self):
-        self.live.network.add(self.output, *self.monitors.values())
+        self.live.network.add(*self.states.values(), *self.monitors.values())
         self.live.network.store("start of a trial")
         return self
 
     def __exit__(self, *_):
         """Leave a network that was given as it was, without the monitors."""
         self.live.network.restore("start of a trial")
-        self.live.network.remove(self.output, *self.monitors.values())
+        self.live.network.remove(*self.states.values(), *self.monitors.values())
 
     def run(self, progress):
-        outputs, spikes, final = [], {name: [] for name in self.monitors}, []
+        values, spikes, final = {name: [] for name in self.states}, {name: [] for name in self.monitors}, []
         trials = range(len(self.trials))
         for trial in tqdm(trials, desc=f"Brian2, dt = {self.model.dt * 1e3:g} ms", disable=not progress):
             self._one(trial)
-            values = np.array(getattr(self.output, f"{self.variable}_")).T  # the monitor's array is reused
-            per_step = max(int(self.trials.dt / self.model.dt + 0.5), 1)
-            outputs.append(values[per_step - 1 :: per_step])
+            for name, monitor in self.states.items():  # whose arrays are reused
+                values[name].append(np.array(getattr(monitor, f"{name.partition('.')[2]}_")).T)
             for name, monitor in self.monitors.items():
                 times = np.array(monitor.t_[:])
                 spikes[name].append((np.array(monitor.i[:]), np.rint(times / self.model.dt).astype(int)))
             final.append(self.state())
         sizes = {group.name: group.n for group in self.model.groups}
-        return Simulated(np.stack(outputs, axis=1), spikes, sizes, self.model.dt, self.steps, final)
+        recorded = {name: np.stack(each, axis=1) for name, each in values.items()}
+        per_step = max(int(self.trials.dt / self.model.dt + 0.5), 1)
+        output = recorded[self.trained.output][per_step - 1 :: per_step]
+        return Simulated(output, spikes, sizes, self.model.dt, self.steps, final, recorded)
 
     def _one(self, trial):
         network = self.live.network
