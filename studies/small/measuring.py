@@ -12,7 +12,7 @@ from brianbridge.comparison.same_trials import same_trials
 from brianbridge.model.quantities import read_quantity
 
 LARGEST_DIFFERENCE = 1e-9  # of outputs and rates, which are of order 1
-TOGETHER = 100  # trials that the surrogate takes at a time
+TOGETHER = 100  # trials that are simulated at a time
 
 
 def agreement(point, trained):
@@ -65,12 +65,13 @@ def accuracies(point, trained):
     """
     task, trials = task_of(point), _trials(point, 2000, point.brian2.trials)
     rows = [_row("surrogate", trained.model.dt, task.score(_surrogate_output(trained, trials), trials))]
-    coarse = bb.simulate(trained, trials, random_seed=point.seed)
+    coarse = bb.simulate(trained, trials, random_seed=point.seed, together=TOGETHER)
     rows.append(_brian2_row(task, trials, coarse))
     asked = None
     if point.psychometric:
         task, trials, asked = psychometric_trials(point)
-    fine = bb.simulate(trained, trials, dt=read_quantity(point.brian2.dt), random_seed=point.seed + 1)
+    dt = read_quantity(point.brian2.dt)
+    fine = bb.simulate(trained, trials, dt=dt, random_seed=point.seed + 1, together=TOGETHER)
     rows.append(_brian2_row(task, trials, fine, asked))
     return rows, signed_choices(task, trials, fine.output) if point.psychometric else None
 
