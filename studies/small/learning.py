@@ -41,6 +41,7 @@ def train(point, checkpoint):
         loss=getattr(bb.training, plan.loss),
         regularisers=regularisers_of(plan),
         clip=plan.clip,
+        truncate=read_quantity(plan.truncate) if plan.truncate else None,
         stop=plan.stop | validation,
         validation=validated,
         keep=plan.keep,

@@ -2,14 +2,27 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 
 from brianbridge.atomic_files import write_together
 
 
 def digest(point):
-    """What tells the settings of a point from others: its text, shortened to eight digits."""
-    return hashlib.sha256(json.dumps(asdict(point), sort_keys=True).encode()).hexdigest()[:8]
+    """What tells the settings of a point from others: a hash of what is said of it, in eight digits."""
+    return hashlib.sha256(json.dumps(_said(point), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _said(settings):
+    """Settings other than the defaults, so that a new kind of setting changes no digest."""
+    said = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    defaults = {
+        f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields(settings)
+    }
+    return {
+        name: _said(value) if is_dataclass(value) else value
+        for name, value in said.items()
+        if value != defaults[name]
+    }
 
 
 def finished(folder, point):

@@ -35,6 +35,7 @@ class Training:
     vanishing_gradient: dict = field(default_factory=dict)
     precision: str = "float32"
     clip: float = 1.0
+    truncate: str = ""
     keep: str = "last"
 
 
@@ -151,7 +152,7 @@ def _check(point):
         )
     for changes in ({}, point.training.task, point.training.validation.get("task", {})):
         task_of(point, changes)
-    for text in filter(None, [point.dt, point.brian2.dt, point.criterion.dt]):
+    for text in filter(None, [point.dt, point.training.truncate, point.brian2.dt, point.criterion.dt]):
         read_quantity(text)
 
 
