@@ -20,9 +20,11 @@ from measuring import accuracies, agreement
 from results import digest, finished, save, table, together
 from study import StudyError, about, read_study
 
+import brianbridge as bb
 from brianbridge.model.quantities import read_quantity
 
 HERE = Path(__file__).parent
+TRAINED = "trained.safetensors"
 
 
 def arguments():
@@ -75,8 +77,9 @@ def chosen(points, text):
 def run(point, folder):
     """Train, compare and test one point; its record."""
     folder.mkdir(parents=True, exist_ok=True)
-    trained = train(point, folder / f"checkpoint-{digest(point)}.safetensors")
-    trained.save(folder / "trained.safetensors")
+    start = bb.Trained.load(folder.parent / point.start / TRAINED).model if point.start else None
+    trained = train(point, folder / f"checkpoint-{digest(point)}.safetensors", start)
+    trained.save(folder / TRAINED)
     same = agreement(point, trained)
     rows, choices = accuracies(point, trained)
     record = {
@@ -90,6 +93,7 @@ def run(point, folder):
         "cells": trained.model["cells"].n,
         "synapses": {p.name: len(p.i) for p in trained.model.groups if hasattr(p, "i")},
         "seed": point.seed,
+        "start": point.start or "untrained",
         "trained": sorted(trained.values),
         "model_sha256": trained.hash,
         "same_trials": same,
