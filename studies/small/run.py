@@ -48,21 +48,24 @@ def main():
     except StudyError as error:
         print(error, file=sys.stderr)
         return 64
-    records = {}
-    for name, point in points.items():
-        folder = options.out / "out" / name
-        record = finished(folder, point)
-        if not record and name in wanted:
-            print(f"{name}: {point.model}, {point.task['name']}", flush=True)
-            record = run(point, folder)
-        if record:
-            records[name] = record
-            save(together(records), options.out / "results.json")
+    folders = {name: options.out / "out" / name for name in points}
+    records = {name: finished(folders[name], point) for name, point in points.items()}
+    for name in wanted:
+        if not records[name]:
+            print(f"{name}: {points[name].model}, {points[name].task['name']}", flush=True)
+            records[name] = run(points[name], folders[name])
+        save(together(done(records)), options.out / "results.json")
+    records = done(records)
     curves = {name: record["psychometric"] for name, record in records.items() if "psychometric" in record}
     if curves:
         draw(curves, options.out / "out" / "psychometric.png")
     print(table(records))
     return 0 if all(record["agreement"] and record["reached"] for record in records.values()) else 1
+
+
+def done(records):
+    """Those that there are."""
+    return {name: record for name, record in records.items() if record}
 
 
 def chosen(points, text):
