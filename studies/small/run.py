@@ -69,12 +69,13 @@ def done(records):
 
 
 def chosen(points, text):
-    """Names of the points that are asked for."""
-    names = text.split(",") if text else list(points)
-    unknown = [name for name in names if name not in points]
+    """Names of the points that are asked for and of those from which they start, in their order."""
+    asked = text.split(",") if text else list(points)
+    unknown = [name for name in asked if name not in points]
     if unknown:
         raise StudyError(f"The study has no point {', '.join(unknown)}; it has {', '.join(points)}.")
-    return names
+    starts = {points[name].start for name in asked}
+    return [name for name in points if name in asked or name in starts]
 
 
 def run(point, folder):

@@ -78,7 +78,8 @@ class Point:
 
     `sizes` are those of `bb.load`; `scaled` multiplies initial values; training begins with the trained
     network of `start`, a point further above, instead of the untrained one; `dt` is the time step of
-    training, if it is not that of the model file; `state` is compared step by step, besides spikes and output.
+    training, if it is not that of the model file; `state` is compared step by step, besides spikes and
+    output.
     """
 
     model: str
