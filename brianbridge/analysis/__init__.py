@@ -5,15 +5,42 @@ Each module answers one question and returns its numbers by name; none needs PyT
 ms and rates in Hz. Figures of the results are in `brianbridge.analysis.figures`.
 """
 
+from .chronometric import Chronometric, accuracy_by_duration, fit_chronometric
+from .clusters import Clusters, find_clusters
+from .condition_averages import align, condition_averages
+from .cross_temporal import (
+    Discriminability,
+    DiscriminabilityDifference,
+    compare_discriminability,
+    cross_temporal_discriminability,
+    cue_averages,
+)
 from .group_comparison import GroupComparison, SignComparison, compare_groups, compare_signs, network_means
+from .principal import (
+    PrincipalComponents,
+    principal_angles,
+    principal_components,
+    temporal_components,
+    variance_explained,
+)
 from .psychometric import CueCombination, PsychometricFit, compare_cues, fit_psychometric
+from .selectivity import PreferenceClustering, cluster_by_preference, d_prime, sort_by_selectivity
 from .statistics import Equivalence, equivalence_of_means, equivalence_of_proportions, holm, wilson_interval
+from .targeted import TargetedAxes, targeted_axes
 from .timescales import Timescales, fit_timescales, spike_count_autocorrelation
+from .tuning import LinearTuning, fit_linear_tuning, tuning_similarity
 
 __all__ = [
     "Timescales",
     "fit_timescales",
     "spike_count_autocorrelation",
+    "Clusters",
+    "find_clusters",
+    "Discriminability",
+    "cue_averages",
+    "cross_temporal_discriminability",
+    "DiscriminabilityDifference",
+    "compare_discriminability",
     "GroupComparison",
     "compare_groups",
     "SignComparison",
@@ -28,4 +55,23 @@ __all__ = [
     "fit_psychometric",
     "CueCombination",
     "compare_cues",
+    "Chronometric",
+    "fit_chronometric",
+    "accuracy_by_duration",
+    "align",
+    "condition_averages",
+    "d_prime",
+    "sort_by_selectivity",
+    "PreferenceClustering",
+    "cluster_by_preference",
+    "TargetedAxes",
+    "targeted_axes",
+    "LinearTuning",
+    "fit_linear_tuning",
+    "tuning_similarity",
+    "PrincipalComponents",
+    "principal_components",
+    "temporal_components",
+    "principal_angles",
+    "variance_explained",
 ]
