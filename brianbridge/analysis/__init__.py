@@ -5,9 +5,9 @@ Each module answers one question and returns its numbers by name; none needs PyT
 ms and rates in Hz. Figures of the results are in `brianbridge.analysis.figures`.
 """
 
+from .aligned_averages import align, condition_averages
 from .chronometric import Chronometric, accuracy_by_duration, fit_chronometric
 from .clusters import Clusters, find_clusters
-from .condition_averages import align, condition_averages
 from .cross_temporal import (
     Discriminability,
     DiscriminabilityDifference,
@@ -16,6 +16,16 @@ from .cross_temporal import (
     cue_averages,
 )
 from .group_comparison import GroupComparison, SignComparison, compare_groups, compare_signs, network_means
+from .modes import (
+    ContextSwitch,
+    ModeCoordinates,
+    end_centroids,
+    follow_context_switch,
+    mode_importance,
+    project_on_modes,
+    split_input,
+)
+from .power_law import PiecewisePowerLaw, fit_power_law
 from .principal import (
     PrincipalComponents,
     principal_angles,
@@ -25,10 +35,27 @@ from .principal import (
 )
 from .psychometric import CueCombination, PsychometricFit, compare_cues, fit_psychometric
 from .selectivity import PreferenceClustering, cluster_by_preference, d_prime, sort_by_selectivity
-from .statistics import Equivalence, equivalence_of_means, equivalence_of_proportions, holm, wilson_interval
+from .statistics import (
+    Equivalence,
+    equivalence_of_means,
+    equivalence_of_proportions,
+    holm,
+    sign_test,
+    wilson_interval,
+)
 from .targeted import TargetedAxes, targeted_axes
 from .timescales import Timescales, fit_timescales, spike_count_autocorrelation
 from .tuning import LinearTuning, fit_linear_tuning, tuning_similarity
+from .variability import (
+    FanoFactor,
+    IntervalVariability,
+    count_spike_times,
+    count_spikes,
+    fano_factor,
+    firing_rates,
+    interval_variability,
+    smooth_rates,
+)
 
 __all__ = [
     "Timescales",
@@ -51,6 +78,7 @@ __all__ = [
     "Equivalence",
     "equivalence_of_means",
     "equivalence_of_proportions",
+    "sign_test",
     "PsychometricFit",
     "fit_psychometric",
     "CueCombination",
@@ -74,4 +102,21 @@ __all__ = [
     "temporal_components",
     "principal_angles",
     "variance_explained",
+    "ModeCoordinates",
+    "project_on_modes",
+    "split_input",
+    "mode_importance",
+    "ContextSwitch",
+    "follow_context_switch",
+    "end_centroids",
+    "PiecewisePowerLaw",
+    "fit_power_law",
+    "count_spikes",
+    "count_spike_times",
+    "firing_rates",
+    "smooth_rates",
+    "FanoFactor",
+    "fano_factor",
+    "IntervalVariability",
+    "interval_variability",
 ]

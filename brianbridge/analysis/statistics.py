@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import norm, ttest_1samp, ttest_ind
+from scipy.stats import binomtest, norm, ttest_1samp, ttest_ind
 
 
 def wilson_interval(successes, trials, level=0.95):
@@ -164,3 +164,27 @@ def _newcombe(first, second, level):
     p, q = first[0] / first[1], second[0] / second[1]
     (p_low, p_high), (q_low, q_high) = (wilson_interval(*group, 1 - 2 * level) for group in (first, second))
     return p - q - np.hypot(p - p_low, q_high - q), p - q + np.hypot(p_high - p, q - q_low)
+
+
+def sign_test(first, second):
+    """
+    Test whether one of two paired values is larger more often than the other (two-sided; ties are left out).
+
+    Parameters
+    ----------
+    first, second : array (pairs,)
+        Such as the Fano factor of each unit before and during a task. Pairs with NaN are left out.
+
+    Returns
+    -------
+    larger : int
+        Pairs in which the first value is larger.
+    pairs : int
+        Pairs without tie.
+    p_value : float
+        1 if there is no such pair.
+    """
+    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    larger, smaller = int(np.sum(difference > 0)), int(np.sum(difference < 0))
+    pairs = larger + smaller
+    return larger, pairs, float(binomtest(larger, pairs).pvalue) if pairs else 1.0

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from .condition_averages import condition_averages
+from .aligned_averages import condition_averages
 from .principal import principal_components
 
 
