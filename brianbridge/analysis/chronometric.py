@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import curve_fit
+from scipy.optimize import least_squares
 from scipy.stats import skew, spearmanr
 
 from .statistics import wilson_interval
@@ -134,8 +134,10 @@ def _fit_diffusion(levels, mean, sem):
     longest = max(np.ptp(mean), 1e-3 * mean.max())
     start = np.sqrt(longest), 2 / (np.sqrt(longest) * np.median(levels[levels > 0])), mean.min()
     weights = np.maximum(sem, 1e-6 * mean.max())
-    try:
-        values, _ = curve_fit(_decision_time, levels, mean, start, weights, maxfev=5000)
-    except RuntimeError:
+    fit = least_squares(
+        lambda values: (_decision_time(levels, *values) - mean) / weights, start, method="lm", max_nfev=5000
+    )
+    if fit.status <= 0:
         return np.nan, np.nan, np.nan
-    return abs(float(values[0])), abs(float(values[1])), float(values[2])
+    bound, drift, residual = map(float, fit.x)
+    return abs(bound), abs(drift), residual
