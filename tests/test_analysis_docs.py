@@ -1,4 +1,4 @@
-"""The examples of docs/analysis.md run as they stand, and its table lists every function that answers a question."""
+"""The examples of docs/analysis.md run as they stand, and the page names every function that matters."""
 
 import re
 from pathlib import Path

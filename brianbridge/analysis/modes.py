@@ -97,8 +97,8 @@ def mode_importance(input_modes, scores, output_modes):
     Returns
     -------
     array (modes,)
-        τ_μ = χ·‖ξ_in,μ‖ + χ·‖ξ_out,μ‖ + |λ_μ| in the order given, with χ = Σ|λ|/Σ(‖ξ_in‖ + ‖ξ_out‖), so that
-        vectors and scores weigh the same (Lin & Huang 2024, figure 4).
+        ``τ_μ = χ·(‖ξ_in,μ‖ + ‖ξ_out,μ‖) + |λ_μ|`` in the order given, with ``χ = Σ|λ| / Σ(‖ξ_in‖ +
+        ‖ξ_out‖)``, so that vectors and scores weigh the same (Lin & Huang 2024, figure 4).
     """
     lengths = np.linalg.norm(input_modes, axis=0) + np.linalg.norm(output_modes, axis=0)
     scores = np.abs(scores)
