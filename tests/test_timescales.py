@@ -82,7 +82,7 @@ def test_regular_spikes_do_not_seem_to_remember_longer(tau, shape):
 def test_counts_without_memory_have_no_corrected_timescale():
     counts = np.random.default_rng(2).poisson(0.5, (50, BINS, 120))
     found = fit_timescales(counts, BIN_MS)
-    assert np.isfinite(found.corrected).mean() < 0.03
+    assert np.isfinite(found.corrected).mean() < 0.05
     assert found.accepted.mean() > 0.3  # the published rules let noise pass
 
 
