@@ -71,7 +71,8 @@ def fit_timescales(counts, bin_ms, *, lags=13, drift=False):
     Parameters
     ----------
     counts : array (trials, bins, units)
-        Spikes in adjacent bins of a stationary period; published: 50 trials of 20 bins of 50 ms.
+        Spikes in adjacent bins of a stationary period; published: 50 trials (recordings: 11 or more)
+        of 20 bins of 50 ms.
     bin_ms : float
         Width of a bin in ms.
     lags : int
@@ -186,7 +187,7 @@ def _slopes(values, lag, rho):
 
 def _likelihood_fit(counts, bin_ms, drift):
     """τ, its interval (both in ms) and the gain in log likelihood over α = 0, for each unit."""
-    trials, bins, _ = counts.shape
+    trials, bins, units = counts.shape
     deviations = counts - counts.mean(axis=0)
     covariance = np.einsum("tau,tbu->uab", deviations, deviations) / (trials - 1)
     # Differences within a trial: an orthonormal basis of all that is orthogonal to its mean.
@@ -195,13 +196,14 @@ def _likelihood_fit(counts, bin_ms, drift):
     distance = np.abs(np.subtract.outer(np.arange(bins), np.arange(bins)))
     tau = np.geomspace(SHORTEST_OFFERED, LONGEST_OFFERED, 80)  # in bins
     kernels = [basis @ np.exp(-distance / value) @ basis.T for value in tau]
-    profile = memoryless = -np.inf
+    profile, memoryless = np.full((len(tau), units), -np.inf), np.full(units, -np.inf)
     for regularity in REGULARITIES:
         noise = basis @ _count_noise(distance, regularity) @ basis.T
-        fits = np.stack([_log_likelihoods(covariance, kernel, noise, trials - 1) for kernel in kernels])
-        fits -= REGULARITY_PENALTY * (regularity > 0)
-        profile = np.maximum(profile, fits.max(axis=2))
-        memoryless = np.maximum(memoryless, fits[0, :, 0])
+        for row, kernel in zip(profile, kernels):
+            fits = _log_likelihoods(covariance, kernel, noise, trials - 1)
+            fits -= REGULARITY_PENALTY * (regularity > 0)
+            np.maximum(row, fits.max(axis=1), out=row)
+        np.maximum(memoryless, fits[:, 0], out=memoryless)  # α = 0, the same with every kernel
     return _summit(profile, tau * bin_ms, memoryless)
 
 
