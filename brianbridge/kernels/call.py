@@ -35,7 +35,7 @@ class Problem(ctypes.Structure):
             events event_size event_array event_history
             history_in history_out grad_history_out grad_history_in
             routes synapses rows delays delay_count
-            grids grid_offsets grid_indices reciprocals starts
+            grids grid_offsets grid_indices sparse reciprocals starts
             late late_ends late_first late_steps twice
             fan_starts fan_synapses fan_places fan_columns fan_span
         """.split()
@@ -139,6 +139,20 @@ class Call:
         lines = [grid.along(axis, tables.index_values(name)) for name, grid, axis in tables.grid_indices]
         problem.grid_indices = self.addresses(lines)
         problem.gradients = total
+        self._describe_sparse(values)
+
+    def _describe_sparse(self, values):
+        """Constants of the synapses of grids, sorted by column."""
+        tables, names = self.kernel.tables, self.kernel.rendered.constants
+        addresses = []
+        for name, grid in tables.sparse_constants:
+            value = values[names.index(name)].reshape(-1)
+            order, rows, starts = grid.by_column
+            places = (rows * (ALIGNMENT // value.element_size())).astype(np.int32)
+            members = [value[torch.from_numpy(order)], places, starts]
+            self.alive.append(members)
+            addresses += map(_address, members)
+        self.problem.sparse = self.numbers(addresses, np.uintp)
 
     def _describe_rows(self):
         problem = self.problem

@@ -5,12 +5,14 @@ of all possible synapses on, a grid is faster although some of its places are em
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 __all__ = ["Grid", "fits", "grid_for"]
 
 SPARSEST = 1 / 16  # of all pairs
+SPARSE = 1 / 3  # of all pairs: up to here its own synapses may be faster than all places, if trials are many
 LARGEST = 2**24  # places
 #: Operations without a pole: what they make of zero is a number.
 HARMLESS = "own at shared row number mask add subtract multiply negative cast masked".split()
@@ -50,6 +52,19 @@ class Grid:
         """The same with rows and columns exchanged."""
         places = self.places % self.columns * self.rows + self.places // self.columns
         return Grid(self.columns, self.rows, self.inner, self.outer, places, self.full)
+
+    @property
+    def sparse(self):
+        """Whether products with many vectors at once had better look up each synapse's source."""
+        return len(self.places) < SPARSE * self.rows * self.columns
+
+    @cached_property
+    def by_column(self):
+        """Synapses sorted by column: their numbers, their rows, and where each column begins."""
+        row, column = np.divmod(self.places, self.columns)
+        order = np.lexsort((row, column))
+        starts = np.searchsorted(column[order], np.arange(self.columns + 1))
+        return order, row[order], starts.astype(np.int32)
 
     @property
     def in_order(self):

@@ -83,7 +83,8 @@ class MatrixLoops(RowLoops):
         """Product of a vector of every trial, along the rows, with the matrix."""
         narrow = grid.columns < NARROW
         matrix = self.tables.grid_constant(weights.symbol, grid.turned if narrow else grid)
-        function = "multiply_narrow" if narrow else "multiply"
+        sparse = self.tables.sparse_constant(weights.symbol, grid)
+        call = f"{'multiply_narrow(' if narrow else f'multiply({sparse}, lanes, '}{matrix}"
         return [
             ("", [f"clear_vector(w, {result}, {self.whole(grid.columns)});"]),
             (
@@ -94,7 +95,7 @@ class MatrixLoops(RowLoops):
                     "for (int64_t j = 0; j < count; ++j)",
                     f"  vectors[j] = vector(lanes + j, {given}), out[j] = vector(lanes + j, {result});",
                     f"const int64_t rows = {self.whole(grid.rows)}, columns = {self.whole(grid.columns)};",
-                    f"{function}({matrix}, rows, columns, count, vectors, out);",
+                    f"{call}, rows, columns, count, vectors, out);",
                     "}",
                 ],
             ),
@@ -129,6 +130,7 @@ class MatrixLoops(RowLoops):
             self.buffers = max(self.buffers, 2)
             matrix = self.tables.grid_constant(weights.symbol, grid)
             turned = self.tables.grid_constant(weights.symbol, grid.turned)
+            sparse = self.tables.sparse_constant(weights.symbol, grid.turned)
             vector = ["real *restrict given = vector(w, 0);", *self.columns(grid, inner)]
             vector.append("pad(given, columns);")
             slot = f"ring_slot(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay})"
@@ -140,7 +142,8 @@ class MatrixLoops(RowLoops):
                 f"  wanted[j] = marked(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay});",
                 "}",
                 f"const int64_t rows = {self.whole(grid.rows)}, columns = {self.whole(grid.columns)};",
-                f"multiply_wanted({matrix}, {turned}, rows, columns, count, vectors, sums, out, wanted);",
+                f"multiply_wanted({sparse}, lanes, {matrix}, {turned}, rows, columns, count, "
+                "vectors, sums, out, wanted);",
                 "}",
             ]
             blocks += [("", vector), ("", call)]

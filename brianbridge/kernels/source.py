@@ -16,7 +16,7 @@ __all__ = ["LANES", "Source", "write_source"]
 
 _FILES = resources.files("brianbridge.kernels").joinpath("runtime")
 PARTS = "memory.c", "arithmetic.c", "products.c", "filters.c", "trials.c"
-LANES = 6  # trials that a thread takes together where they share rows of a grid
+LANES = 10  # trials that a thread takes together where they share rows of a grid
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class Tables:
     rows: dict = field(default_factory=dict)  # name of C pointer to (source, number, C text of the row)
     temporaries: dict = field(default_factory=dict)  # C identifier to (type, size, value or name)
     grid_constants: list = field(default_factory=list)  # (name, Grid)
+    sparse_constants: list = field(default_factory=list)  # (name, Grid)
     grid_gradients: set = field(default_factory=set)  # numbers of grids that have a gradient
     grid_indices: list = field(default_factory=list)  # (name, Grid, along the rows)
     reciprocals: list = field(default_factory=list)  # names of constants
@@ -176,6 +177,12 @@ class Tables:
     def grid_constant(self, symbol, grid):
         """C identifier of a constant laid out as a grid."""
         return f"y_{self._number_of(self.grid_constants, (symbol[2:], grid))}"
+
+    def sparse_constant(self, symbol, grid):
+        """C text of the values at a grid's synapses alone, sorted by column; null if that is slower."""
+        if not grid.sparse:
+            return "NULL"
+        return f"p->sparse + {self._number_of(self.sparse_constants, (symbol[2:], grid))}"
 
     def table_of_grid(self, symbol, grid):
         """C text of an index array that only depends on the row, or on the column; None if on both."""

@@ -20,8 +20,9 @@ static inline real exprel_derivative(real x) {
 static inline real power(real a, real b) { return pow(a, b); }
 static inline real power_to_base(real a, real b) { return b == 0 ? 0 : b * pow(a, b - 1); }
 static inline real power_to_exponent(real a, real y) { return a == 0 ? 0 : y * log(a); }
-static inline real maximum(real a, real b) { return a != a || a > b ? a : b; }
-static inline real minimum(real a, real b) { return a != a || a < b ? a : b; }
+/* NaN if one of them is; without branches, so that the compiler vectorises clip() too. */
+static inline real maximum(real a, real b) { return (a <= b) | (b != b) ? b : a; }
+static inline real minimum(real a, real b) { return (a >= b) | (b != b) ? b : a; }
 static inline real finite_or_zero(real x) { return x - x == 0 ? x : 0; }
 static inline real box(real x, double width, double height) { return fabs(x) <= (real)(width / 2) ? (real)height : 0; }
 static inline real triangle(real x, double width, double height) {

@@ -22,6 +22,13 @@
 /* Draws a row of random numbers, from one element to another (random.c). */
 typedef void Draw(void *row, int64_t first, int64_t end, uint64_t seed, uint32_t place, uint32_t step, uint32_t trial);
 
+/* The synapses of a matrix, column by column. */
+typedef struct {
+  const void *weights;
+  const int32_t *sources; /* times CHUNK */
+  const int32_t *starts;
+} Sparse;
+
 typedef struct {
   int64_t batch, first, steps, threads, lanes, segment, taping;
   const double *literals;
@@ -57,6 +64,7 @@ typedef struct {
   void *const *grids;
   const int64_t *grid_offsets;
   const int32_t *const *grid_indices;
+  const Sparse *sparse;
   void *const *reciprocals;
   const int32_t *const *starts;
   const int32_t *const *late; /* of the routes: places that events under way at the start reach, step by step */
@@ -110,6 +118,7 @@ typedef struct {
   real **fans; /* of the routes: gradients at their targets, of the last steps */
   real *buffer, *zeros;
   int64_t length; /* of a buffer */
+  real *beside; /* buffers whose elements have the values of many trials beside each other */
   real *products[PRODUCTS]; /* pairs of vectors whose outer products are still to be added */
   int64_t product_count[PRODUCTS];
   Filtering *filtering;

@@ -29,14 +29,56 @@ static inline __attribute__((always_inline)) void add_rows(
 }
 #define ADD_ROWS(M) \
   case M: \
-    if (W == WIDTH) add_rows(grid, rows, columns, vectors, out, column, WIDTH, M); \
-    else add_rows(grid, rows, columns, vectors, out, column, 1, M); \
+    if (W == WIDTH) add_rows(grid, rows, columns, vectors + first, out + first, column, WIDTH, M); \
+    else add_rows(grid, rows, columns, vectors + first, out + first, column, 1, M); \
     break;
-static void multiply(const real *grid, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
+/* Vectors of some trials side by side, so that one weight acts on all of them at once. */
+static void turn(const real *const *vectors, int64_t count, int64_t elements, real *beside) {
+  for (int64_t m = 0; m < count; ++m)
+    for (int64_t i = 0; i < elements; ++i) beside[i*CHUNK + m] = vectors[m][i];
+}
+static void turn_back(const real *beside, int64_t count, int64_t elements, real *const *out) {
+  for (int64_t m = 0; m < count; ++m)
+    for (int64_t i = 0; i < elements; ++i) out[m][i] += beside[i*CHUNK + m];
+}
+static chunk sparse_column(const Sparse *s, int64_t column, const real *beside) {
+  const real *weights = s->weights;
+  chunk sums[4] = {{0}, {0}, {0}, {0}};
+  int32_t i = s->starts[column], end = s->starts[column + 1];
+  for (; i + 4 <= end; i += 4)
+    UNROLL for (int j = 0; j < 4; ++j) sums[j] += weights[i + j]*(*(const chunk *)(beside + s->sources[i + j]));
+  for (; i < end; ++i) sums[0] += weights[i]*(*(const chunk *)(beside + s->sources[i]));
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+static void multiply_sparse(const Sparse *s, Work *lanes, int64_t rows, int64_t columns, int64_t count,
+                            const real *const *vectors, real *const *out) {
+  if (!lanes->beside) lanes->beside = aligned_alloc(64, 2*lanes->length*64);
+  real *given = lanes->beside, *made = given + lanes->length*CHUNK;
+  for (int64_t first = 0; first < count; first += CHUNK) {
+    const int64_t some = first + CHUNK < count ? CHUNK : count - first;
+    turn(vectors + first, some, rows, given);
+    for (int64_t column = 0; column < columns; ++column) *(chunk *)(made + column*CHUNK) = sparse_column(s, column, given);
+    turn_back(made, some, columns, out + first);
+  }
+}
+/* Columns that stay in the cache serve all trials, in even groups. Where many trials share them, the synapses alone are
+ * faster: looking one up takes about as long as so many places without. */
+#define SPARSE 32
+static void multiply(const Sparse *sparse, Work *lanes, const real *grid, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
                              real *const *out) {
+  if (sparse && count*rows*columns > SPARSE*(int64_t)sparse->starts[columns]) {
+    multiply_sparse(sparse, lanes, rows, columns, count, vectors, out);
+    return;
+  }
+  const int64_t groups = (count + TRIALS - 1)/TRIALS;
   for (int64_t column = 0, W; column < columns; column += W*CHUNK) {
     W = column + WIDTH*CHUNK <= columns ? WIDTH : 1;
-    switch (count) { ADD_ROWS(1) ADD_ROWS(2) ADD_ROWS(3) ADD_ROWS(4) ADD_ROWS(5) ADD_ROWS(6) }
+    for (int64_t group = 0; group < groups; ++group) {
+      const int64_t first = group*count/groups;
+      switch ((group + 1)*count/groups - first) {
+        ADD_ROWS(1) ADD_ROWS(2) ADD_ROWS(3) ADD_ROWS(4) ADD_ROWS(5) ADD_ROWS(6)
+      }
+    }
   }
 }
 /* Product of two vectors up to whole chunks: four sums, since each addition waits for the one before it. */
@@ -57,7 +99,7 @@ static void multiply_narrow(const real *turned, int64_t rows, int64_t columns, i
 }
 /* Products of the rows of a grid with vectors, for the rows that are `wanted`: one by one where these are few, since the
  * product with the grid `turned`, columns and rows exchanged, makes all. */
-static void multiply_wanted(const real *grid, const real *turned, int64_t rows, int64_t columns, int64_t count,
+static void multiply_wanted(const Sparse *sparse, Work *lanes, const real *grid, const real *turned, int64_t rows, int64_t columns, int64_t count,
                             const real *const *vectors, real *const *sums, real *const *out, const uint8_t *const *wanted) {
   int64_t marks = 0;
   for (int64_t m = 0; m < count; ++m)
@@ -69,54 +111,61 @@ static void multiply_wanted(const real *grid, const real *turned, int64_t rows, 
     return;
   }
   for (int64_t m = 0; m < count; ++m) memset(sums[m], 0, (rows + CHUNK)*sizeof(real));
-  multiply(turned, columns, rows, count, vectors, sums);
+  multiply(sparse, lanes, turned, columns, rows, count, vectors, sums);
   for (int64_t m = 0; m < count; ++m)
     for (int64_t row = 0; row < rows; ++row) out[m][row] += sums[m][row];
 }
 
 /* Gradient of a matrix: outer products of pairs of vectors, of many steps and trials at once, so that the matrix
- * itself is not read and written for every one of them. */
+ * itself is not read and written for every one of them. The vectors are kept in panels of as many elements as are
+ * worked on together, one pair after the other, since rows whose lengths are powers of two evict each other. */
 #define DEPTH 48
 #define ROWS 4
-static inline __attribute__((always_inline)) void add_block(
-    const real *a, const real *b, int64_t rows, int64_t columns, int64_t depth, real *gradient, int64_t row, int64_t column,
-    const int R) {
+#define PANEL (WIDTH*CHUNK)
+static inline int64_t panels(int64_t elements, int64_t width) { return (elements + width - 1)/width; }
+static inline __attribute__((always_inline)) void add_panel(const real *a, const real *b, int64_t depth, real *gradient,
+                                                            int64_t row, int64_t rows, int64_t column, int64_t columns) {
   chunk sums[ROWS][WIDTH];
-  UNROLL for (int r = 0; r < R; ++r)
+  UNROLL for (int r = 0; r < ROWS; ++r)
     UNROLL for (int j = 0; j < WIDTH; ++j) sums[r][j] = (chunk){0};
-  const int64_t room = (columns/CHUNK + 1)*CHUNK;
   for (int64_t d = 0; d < depth; ++d) {
     chunk right[WIDTH];
-    UNROLL for (int j = 0; j < WIDTH; ++j) right[j] = *(const chunk *)(b + d*room + column + j*CHUNK);
-    UNROLL for (int r = 0; r < R; ++r) {
-      const real left = a[d*rows + row + r];
+    UNROLL for (int j = 0; j < WIDTH; ++j) right[j] = *(const chunk *)(b + d*PANEL + j*CHUNK);
+    UNROLL for (int r = 0; r < ROWS; ++r) {
+      const real left = a[d*ROWS + r];
       UNROLL for (int j = 0; j < WIDTH; ++j) sums[r][j] += left*right[j];
     }
   }
-  UNROLL for (int r = 0; r < R; ++r)
-    UNROLL for (int j = 0; j < WIDTH; ++j)
-      for (int64_t i = 0; i < CHUNK && column + j*CHUNK + i < columns; ++i)
-        gradient[(row + r)*columns + column + j*CHUNK + i] += sums[r][j][i];
-}
-static void add_products(Work *lanes, int64_t number, int64_t rows, int64_t columns, real *gradient) {
-  const real *a = lanes->products[number], *b = a + DEPTH*rows;
-  const int64_t depth = lanes->product_count[number];
-  for (int64_t row = 0, R; depth && row < rows; row += R) {
-    R = row + ROWS <= rows ? ROWS : 1;
-    for (int64_t column = 0; column < columns; column += WIDTH*CHUNK) {
-      if (R == ROWS) add_block(a, b, rows, columns, depth, gradient, row, column, ROWS);
-      else add_block(a, b, rows, columns, depth, gradient, row, column, 1);
+  UNROLL for (int r = 0; r < ROWS; ++r) {
+    if (row + r >= rows) break;
+    real *to = gradient + (row + r)*columns + column;
+    UNROLL for (int j = 0; j < WIDTH; ++j) {
+      if (column + (j + 1)*CHUNK <= columns) *(chunk *)(to + j*CHUNK) += sums[r][j];
+      else for (int64_t i = 0; column + j*CHUNK + i < columns; ++i) to[j*CHUNK + i] += sums[r][j][i];
     }
   }
+}
+static void add_products(Work *lanes, int64_t number, int64_t rows, int64_t columns, real *gradient) {
+  const real *a = lanes->products[number], *b = a + panels(rows, ROWS)*DEPTH*ROWS;
+  const int64_t depth = lanes->product_count[number];
+  for (int64_t column = 0; depth && column < columns; column += PANEL)
+    for (int64_t row = 0; row < rows; row += ROWS)
+      add_panel(a + row*DEPTH, b + column*DEPTH, depth, gradient, row, rows, column, columns);
   lanes->product_count[number] = 0;
+}
+static void keep_panels(real *kept, const real *v, int64_t elements, int64_t width, int64_t depth) {
+  for (int64_t first = 0; first < elements; first += width) {
+    const int64_t count = first + width <= elements ? width : elements - first;
+    memcpy(kept + first*DEPTH + depth*width, v + first, count*sizeof(real));
+  }
 }
 static void keep_product(Work *lanes, int64_t number, int64_t rows, int64_t columns, const real *a, const real *b,
                          real *gradient) {
-  const int64_t room = (columns/CHUNK + 1)*CHUNK;
+  const int64_t first = panels(rows, ROWS)*DEPTH*ROWS;
   if (!lanes->products[number])
-    lanes->products[number] = calloc(DEPTH*(rows + room) + WIDTH*CHUNK, sizeof(real));
+    lanes->products[number] = calloc(first + panels(columns, PANEL)*DEPTH*PANEL, sizeof(real));
   const int64_t depth = lanes->product_count[number]++;
-  memcpy(lanes->products[number] + depth*rows, a, rows*sizeof(real));
-  memcpy(lanes->products[number] + DEPTH*rows + depth*room, b, columns*sizeof(real));
+  keep_panels(lanes->products[number], a, rows, ROWS, depth);
+  keep_panels(lanes->products[number] + first, b, columns, PANEL, depth);
   if (depth + 1 == DEPTH) add_products(lanes, number, rows, columns, gradient);
 }

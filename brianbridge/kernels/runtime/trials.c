@@ -50,7 +50,7 @@ static void end_work(Work *w) {
     if (w->random[j].ordered != w->random[j].numbers) free(w->random[j].ordered);
     free(w->random[j].numbers), free(w->random[j].drawn);
   }
-  free(w->state), free(w->adjoint), free(w->buffer), free(w->zeros), free(w->all), free(w->ring);
+  free(w->state), free(w->adjoint), free(w->buffer), free(w->beside), free(w->zeros), free(w->all), free(w->ring);
   free(w->spiked), free(w->random), free(w->fans);
   end_filtering(w);
 }
