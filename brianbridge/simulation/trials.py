@@ -65,6 +65,7 @@ def simulate(
     dt=None,
     live=None,
     noise=None,
+    initial=None,
     random_seed=None,
     target=None,
     record=(),
@@ -84,6 +85,8 @@ def simulate(
         The network to run, into which the trained values were written; default is one built for this purpose.
     noise : dict of str to ndarray, optional
         Frozen noise, shape (steps, batch, n), as in `Records.noise`.
+    initial : dict of str to ndarray, optional
+        States at the beginning of each trial, SI, shape (batch, n); the others start as the model says.
     random_seed : int, optional
         For fresh noise.
     target : str, optional
@@ -115,7 +118,15 @@ def simulate(
     prefs.codegen.target = target or before
     try:
         with _Runner(
-            trained, model, trials, live or rebuild(model), noise, random_seed, record, together
+            trained,
+            model,
+            trials,
+            live or rebuild(model),
+            noise,
+            initial or {},
+            random_seed,
+            record,
+            together,
         ) as runner:
             return runner.run(progress)
     finally:
@@ -125,9 +136,9 @@ def simulate(
 class _Runner:
     """One rebuilt network, of one or more copies, that runs all trials."""
 
-    def __init__(self, trained, model, trials, live, noise, random_seed, record, together):
+    def __init__(self, trained, model, trials, live, noise, initial, random_seed, record, together):
         self.trained, self.model, self.trials, self.live = trained, model, trials, live
-        self.noise, self.random_seed, self.together = noise, random_seed, together
+        self.noise, self.initial, self.random_seed, self.together = noise, initial, random_seed, together
         self.steps = int(trials.steps * trials.dt / model.dt + 0.5)
         spiking = [group.name for group in model.groups if "spike" in getattr(group, "events", {})]
         self.monitors = {name: SpikeMonitor(live[name]) for name in spiking}
@@ -182,6 +193,9 @@ class _Runner:
         for group in self.model.groups:
             for variable, expression in group.initial.items():
                 setattr(self.live[group.name], variable, expression)
+        for name, values in self.initial.items():
+            group, _, variable = name.partition(".")
+            self.live[group].variables[variable].set_value(np.asarray(values)[chosen].reshape(-1))
         network.run(self.steps * self.model.dt * second, namespace={})
 
     def _size(self, name):
