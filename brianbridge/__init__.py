@@ -30,6 +30,7 @@ _HOME = {
     "Trained": "brianbridge.trained.network",
     "simulate": "brianbridge.simulation.trials",
     "Report": "brianbridge.report",
+    "analysis": "brianbridge.analysis",
     "initial": "brianbridge.initial",
     "tasks": "brianbridge.tasks",
     "training": "brianbridge.training",

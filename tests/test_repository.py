@@ -29,6 +29,7 @@ TORCH_FREE = [
     "brianbridge.tasks",
     "brianbridge.trained",
     "brianbridge.simulation",
+    "brianbridge.analysis",
     "brianbridge.report",
 ]
 

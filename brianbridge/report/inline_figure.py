@@ -10,7 +10,7 @@ from html import escape
 
 import matplotlib
 
-from .figures.style import INK, figure_style
+from brianbridge.figure_style import INK, figure_style
 
 LARGEST_SVG = 2_000_000  # characters; a larger drawing (many single points) becomes a PNG
 PIXELS_PER_INCH = 220

@@ -5,9 +5,10 @@ Each function takes plain numpy arrays and returns a `matplotlib.figure.Figure`.
 a figure leaves no trace in the user's own plotting. Times are in ms, rates in Hz.
 """
 
+from brianbridge.figure_style import EXCITATORY, INHIBITORY, INK, TARGET, figure_style, new_figure
+
 from .parameters import parameter_distributions
 from .spiking import raster, rates_by_dt
-from .style import EXCITATORY, INHIBITORY, INK, TARGET, figure_style, new_figure
 from .training import loss_curve
 from .trials import example_trial
 

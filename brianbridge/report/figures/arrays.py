@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .style import EXCITATORY, INHIBITORY, UNSIGNED
+from brianbridge.figure_style import EXCITATORY, INHIBITORY, UNSIGNED
 
 
 def same_length(**arrays):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from brianbridge.figure_style import figure_style, literal, new_figure
+
 from .arrays import by_sign
-from .style import figure_style, literal, new_figure
 
 
 @figure_style()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from brianbridge.figure_style import INK, figure_style, new_figure
+
 from .arrays import by_sign, same_length
-from .style import INK, figure_style, new_figure
 
 MOST_DRAWN_SPIKES = 4000  # more are drawn as pixels: one mark each would make a page of many megabytes
 MOST_DRAWN_NEURONS = 3000

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from brianbridge.figure_style import INK, OUTPUTS, figure_style, new_figure
+
 from .arrays import same_length
-from .style import INK, OUTPUTS, figure_style, new_figure
 
 
 @figure_style()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from brianbridge.figure_style import INK, OUTPUTS, TARGET, figure_style, literal, new_figure
+
 from .arrays import as_columns, same_length
-from .style import INK, OUTPUTS, TARGET, figure_style, literal, new_figure
 
 MOST_STACKED_CHANNELS = 12
 
