@@ -9,7 +9,7 @@ PEERS := studies/speed/.venvs
 # -qq: errors only. pip reports on every package otherwise, and warns about every index that lacks one.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help setup demo test test-all neurogym-test bench bench-setup check docs wheel-test lock clean
+.PHONY: help setup demo small test test-all neurogym-test bench bench-setup check docs wheel-test lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ setup: .venv/project.stamp  ## install everything into .venv (quick when nothing
 
 demo: setup  ## load, train, write back into Brian2, compare and report
 	$(BIN)/python studies/demo/run.py
+
+small: setup  ## train reduced published networks and test them in Brian2 (goes on where it stopped)
+	$(BIN)/python studies/small/run.py
 
 test: check  ## the checks and the quick tests (what CI runs)
 	$(BIN)/python -m pytest -m "not slow"

@@ -11,8 +11,15 @@ copyright = "the brianbridge contributors"
 version = release = installed_version("brianbridge")
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the tables
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser", "feature_table", "task_table"]
-exclude_patterns = ["_build", "_feature_table.md", "_task_table.md"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "myst_parser",
+    "feature_table",
+    "task_table",
+    "small_table",
+]
+exclude_patterns = ["_build", "_feature_table.md", "_task_table.md", "_small_table.md"]
 html_theme = "furo"
 html_title = "brianbridge"
 myst_heading_anchors = 3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from brian2 import ms
+from brian2 import Network, NeuronGroup, TimedArray, ms, start_scope
 
 import brianbridge as bb
 
@@ -74,3 +74,39 @@ def test_a_live_network_with_shorter_inputs_is_refused(trained, trials):
     live = trained.model.live()
     with pytest.raises(ValueError, match="shape"):
         bb.simulate(trained, trials, live=live, progress=False)
+
+
+def test_trials_side_by_side_take_the_same_steps(trained, trials, records):
+    alone = bb.simulate(trained, trials, noise=frozen(records), record=["cells.v"], progress=False)
+    beside = bb.simulate(
+        trained, trials, noise=frozen(records), record=["cells.v"], together=2, progress=False
+    )  # two, and one with a copy that is left out
+    for trial in range(3):
+        assert np.array_equal(beside.raster("cells", trial), alone.raster("cells", trial))
+        assert beside.final[trial].keys() == alone.final[trial].keys()
+        for name, value in alone.final[trial].items():
+            assert np.array_equal(beside.final[trial][name], value), name
+    assert np.array_equal(beside.output, alone.output)
+    assert np.array_equal(beside.recorded["cells.v"], alone.recorded["cells.v"])
+    assert alone.recorded["cells.v"].shape == (trials.steps, 3, 20) and beside.sizes == alone.sizes
+
+
+def test_copies_have_noise_of_their_own(trained, trials):
+    simulated = bb.simulate(trained, trials[[0, 0, 0]], random_seed=1, together=3, progress=False)
+    rasters = [simulated.raster("cells", trial) for trial in range(3)]
+    assert all(raster.any() for raster in rasters) and not np.array_equal(rasters[0], rasters[1])
+
+
+def test_networks_that_know_their_place_have_no_copies(trials):
+    start_scope()
+    stimulus = TimedArray(np.zeros((70, 4)), dt=1 * ms)  # noqa: F841
+    cells = NeuronGroup(
+        4, "dv/dt = (stimulus(t, i) - v + 0.1*i)/(10*ms) : 1", threshold="v > 1", reset="v = 0"
+    )
+    network = Network(cells)
+    model = bb.wrap(network)
+    trained = bb.Trained(model=model, inputs={"stimulus": "stimulus"}, output=f"{cells.name}.v")
+    with pytest.raises(
+        ValueError, match="refers to i, so that copies cannot stand side by side: use together=1"
+    ):
+        bb.simulate(trained, trials, together=2, progress=False)

@@ -1,8 +1,8 @@
 """What the demonstration found, as a report."""
 
 import numpy as np
-from scipy.stats import binomtest
 
+from brianbridge.analysis import wilson_interval
 from brianbridge.report import CaptionedFigure, Check, Report, Table
 from brianbridge.report import figures as draw
 
@@ -20,7 +20,7 @@ def report_of(trained, task, live, same_trials, fresh_trials, wanted):
     live : Live
         The network into which the parameters were written.
     same_trials : tuple
-        Trials, output and spikes of the surrogate, and the same in Brian2.
+        Trials, and the same in the surrogate and in Brian2.
     fresh_trials : tuple
         Trials, and their simulation in Brian2 at the training step and at a tenth of it.
     wanted : float
@@ -30,9 +30,9 @@ def report_of(trained, task, live, same_trials, fresh_trials, wanted):
     -------
     Report
     """
-    few, output, spikes, same = same_trials
+    few, same = same_trials
     fresh, coarse, fine = fresh_trials
-    agreement = _agreement(few, output, spikes, same)
+    agreement = _agreement(same)
     by_dt = _by_dt(task, fresh, coarse, fine)
     reached = [value for value in trained.history["validated"] if value is not None]
     checks = [
@@ -47,7 +47,7 @@ def report_of(trained, task, live, same_trials, fresh_trials, wanted):
         summary=_summary(trained, reached, agreement, by_dt),
         checks=checks,
         tables=[_agreement_table(agreement), _dt_table(by_dt)],
-        figures=_figures(trained, few, output, spikes, coarse, fine),
+        figures=_figures(trained, few, same, coarse, fine),
         manifest={
             "model sha256": trained.hash,
             "task": {trained.task: trained.arguments},
@@ -60,22 +60,19 @@ def report_of(trained, task, live, same_trials, fresh_trials, wanted):
 # -- numbers ------------------------------------------------------------------------------------------
 
 
-def _agreement(few, output, spikes, same):
+def _agreement(same):
     """Spikes and output of each trial in the surrogate and in Brian2."""
-    rows = []
-    for trial in range(len(few)):
-        raster = same.raster("cells", trial)
-        difference = np.abs(same.output[:, trial] - output[:, trial])
-        rows.append(
-            {
-                "trial": trial + 1,
-                "spikes in Brian2": int(raster.sum()),
-                "spikes in the surrogate": int(spikes[:, trial].sum()),
-                "differing bins": int((raster != spikes[:, trial]).sum()),
-                "largest difference of the output": float(difference.max()),
-            }
-        )
-    return rows
+    differing, differences = same.differing_bins, same.output_differences
+    return [
+        {
+            "trial": trial + 1,
+            "spikes in Brian2": int(same.brian2.raster("cells", trial).sum()),
+            "spikes in the surrogate": int(same.spikes["cells"][:, trial].sum()),
+            "differing bins": int(differing[trial]),
+            "largest difference of the output": float(differences[trial]),
+        }
+        for trial in range(len(differing))
+    ]
 
 
 def _by_dt(task, fresh, coarse, fine):
@@ -83,25 +80,19 @@ def _by_dt(task, fresh, coarse, fine):
     rows = []
     for simulated in (coarse, fine):
         correct = task.score(simulated.output, fresh)
-        low, high = _wilson(correct.sum(), len(correct))
+        low, high = wilson_interval(correct.sum(), len(correct))
         rates = simulated.rates("cells")
         rows.append(
             {
                 "dt (ms)": simulated.dt * 1e3,
                 "trials": len(correct),
                 "accuracy": float(correct.mean()),
-                "95 % interval": [low, high],
+                "95 % interval": [float(low), float(high)],
                 "mean rate (Hz)": float(rates.mean()),
                 "median rate (Hz)": float(np.median(rates)),
             }
         )
     return rows
-
-
-def _wilson(correct, n):
-    """Wilson's interval for a proportion."""
-    interval = binomtest(int(correct), int(n)).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 # -- checks -------------------------------------------------------------------------------------------
@@ -211,7 +202,7 @@ def _dt_table(by_dt):
     )
 
 
-def _figures(trained, few, output, spikes, coarse, fine):
+def _figures(trained, few, same, coarse, fine):
     excitatory = _excitatory(trained.model)
     history = trained.history
     time = np.arange(few.steps) * few.dt * 1e3
@@ -233,7 +224,7 @@ def _figures(trained, few, output, spikes, coarse, fine):
                 time,
                 few.inputs["stimulus"][:, 0],
                 few.targets[:, 0],
-                output[:, 0],
+                same.output[:, 0],
                 epochs,
                 bound=0.8,
                 channel_names=["stream 1", "stream 2", "context 1", "context 2"],
@@ -243,7 +234,7 @@ def _figures(trained, few, output, spikes, coarse, fine):
             "An example trial",
         ),
         CaptionedFigure(
-            draw.raster(time, spikes[:, 0], excitatory),
+            draw.raster(time, same.spikes["cells"][:, 0], excitatory),
             "Spikes of the same trial, identical in the surrogate and in Brian2.",
             "Raster of the same trial",
             "Spikes",

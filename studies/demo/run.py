@@ -17,6 +17,7 @@ from brian2 import BrianLogger, ms, mV
 from findings import report_of
 
 import brianbridge as bb
+from brianbridge.comparison.same_trials import same_trials
 
 WANTED = 0.9
 LEARNING_RATES = {"rec.w": 0.05, "w_in.w": 1.0, "w_out.w": 0.3}  # pA, pA, 1
@@ -54,15 +55,6 @@ def train(model, task, options):
     )
 
 
-@torch.no_grad()
-def surrogate_trials(trained, trials, seed):
-    """The same trials in the float64 surrogate, with the noise that was drawn."""
-    exact = bb.Surrogate(trained.model, dtype=torch.float64, exact=True)
-    records = exact({"stimulus": trials.inputs["stimulus"]}, record=["out.o", "cells"], seed=seed)
-    noise = {name: values.numpy() for name, values in records.noise.items()}
-    return records["out.o"].numpy(), records["cells"].numpy() > 0.5, noise
-
-
 def main():
     options = arguments()
     torch.set_num_threads(1)  # at this size threads only wait for each other
@@ -77,8 +69,7 @@ def main():
     few = task.trials(options.seed + 1000, 10, 1 * ms)
     live = model.with_inputs({"stimulus": few.inputs["stimulus"][:, 0]}).live()  # untrained, as the file says
     trained.write_to(live.network)
-    output, spikes, noise = surrogate_trials(trained, few, options.seed)
-    same = bb.simulate(trained, few, live=live, noise=noise, target="numpy")
+    same = same_trials(trained, few, live=live, seed=options.seed)
     fresh = task.trials(options.seed + 2000, options.trials, 1 * ms)
     coarse = bb.simulate(trained, fresh, random_seed=options.seed)
     fine = bb.simulate(trained, fresh, dt=0.1 * ms, random_seed=options.seed)
@@ -86,7 +77,7 @@ def main():
     print("4. Writing the report")
     options.out.mkdir(parents=True, exist_ok=True)
     network_file = trained.save(options.out / "trained.safetensors")
-    report = report_of(trained, task, live, (few, output, spikes, same), (fresh, coarse, fine), WANTED)
+    report = report_of(trained, task, live, (few, same), (fresh, coarse, fine), WANTED)
     page, data = report.save(options.out / "report.html")
     print(f"\n{report.summary}\n")
     print(f"Trained network  {network_file}\nReport           {page}\nThe same as JSON {data}")

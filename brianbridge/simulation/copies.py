@@ -1,0 +1,102 @@
+"""Copies of a network side by side in one: as many trials in the steps of one."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+from brian2.utils.stringtools import get_identifiers
+
+from brianbridge.model.groups import Neurons, Projection
+
+__all__ = ["copies"]
+
+PLACES = {"i", "j", "N", "N_pre", "N_post", "N_incoming", "N_outgoing"}  # they differ between copies
+
+
+def copies(model, number):
+    """A network of independent copies: copy k of neuron i is neuron ``k*n + i``.
+
+    Every copy has inputs, noise and initial states of its own. Each neuron has its synapses in the same
+    order, so that with the same noise every copy takes the very steps of the network itself.
+
+    Parameters
+    ----------
+    model : Model
+    number : int
+
+    Returns
+    -------
+    Model
+        Nothing in it is trained. Timed inputs have ``number`` times as many columns.
+
+    Raises
+    ------
+    ValueError
+        Naming the group, if its equations depend on the place or number of neurons, or if it is of a kind
+        that is not copied (spike generators, subgroups, linked variables, regular operations).
+    """
+    if number == 1:
+        return model
+    sizes = {group.name: group.n for group in model.groups}
+    groups = tuple(_copied(group, number, sizes) for group in model.groups)
+    inputs = tuple(replace(timed, values=_columns(timed, number)) for timed in model.inputs)
+    return replace(model, groups=groups, inputs=inputs, trainable=(), monitors=())
+
+
+def _columns(timed, number):
+    if timed.values.ndim == 1:
+        raise ValueError(
+            f"{timed.name}(t) is one value for all neurons, so that copies cannot stand side by side: use "
+            "together=1."
+        )
+    return np.tile(timed.values, (1, number))
+
+
+def _copied(group, number, sizes):
+    _check(group)
+    values = {
+        name: np.tile(value, number) if value.shape == (group.n,) else value
+        for name, value in group.values.items()
+    }
+    if isinstance(group, Neurons):
+        return replace(group, n=number * group.n, values=values)
+    block = np.repeat(np.arange(number), group.n)
+    ends = {
+        end: np.tile(getattr(group, end), number) + block * sizes[owner]
+        for end, (owner, *_) in {"i": group.source, "j": group.target}.items()
+    }
+    pathways = tuple(
+        replace(pathway, delay=np.tile(pathway.delay, number) if pathway.delay.shape else pathway.delay)
+        for pathway in group.pathways
+    )
+    return replace(group, values=values, pathways=pathways, **ends)
+
+
+def _check(group):
+    reason = _obstacle(group)
+    if reason:
+        raise ValueError(f"{group.name} {reason}, so that copies cannot stand side by side: use together=1.")
+
+
+def _obstacle(group):
+    """Why a group cannot be copied; empty where it can."""
+    if not isinstance(group, Neurons | Projection):
+        return "has spike times of its own"
+    if group.links or group.operations:
+        return "has linked variables or regular operations"
+    texts = [group.equations, *group.initial.values()]
+    if isinstance(group, Neurons):
+        texts += [*group.events.values(), *group.codes.values(), str(group.refractory)]
+    else:
+        if (group.source[1], group.target[1]) != (None, None):
+            return "connects a subgroup"
+        if any(len(pathway.under_way) for pathway in group.pathways):
+            return "has spikes under way"
+        texts += [pathway.code for pathway in group.pathways]
+    text = "\n".join(texts)
+    if "shared" in text and re.search(r"\b(randn?|poisson)\b|\bxi", text):
+        return "shares random numbers"
+    for name in group.inputs:
+        text = re.sub(rf"\b{name}\s*\(\s*t\s*,\s*i\s*\)", "", text)
+    places = sorted(PLACES & get_identifiers(text))
+    return f"refers to {', '.join(places)}" if places else ""

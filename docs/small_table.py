@@ -1,0 +1,54 @@
+"""The table of the small study, made from its results."""
+
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).parents[1] / "studies" / "small" / "results.json"
+HEADING = (
+    "| Network | Neurons | Updates | Differing spike bins | Largest difference | Surrogate | "
+    "Brian2, same step | Brian2, finer step | Criterion |\n" + "|---" * 9 + "|\n"
+)
+
+
+def table():
+    """One row for each point, as Markdown."""
+    systems = json.loads(RESULTS.read_text())
+    rows = [
+        _row(f"{system}.{name}", point)
+        for system, points in systems.items()
+        for name, point in points.items()
+        if isinstance(point, dict)
+    ]
+    return HEADING + "\n".join(rows) + "\n"
+
+
+def _row(name, point):
+    same = point["same_trials"]
+    bins = f"{same['differing_bins']} of {same['spikes']} spikes" if same["spikes"] else "no spikes"
+    cells = (
+        f"`{name}`",
+        point["cells"],
+        f"{point['updates']} ({point['seconds']:.0f} s)",
+        bins,
+        f"{same['largest_difference']:.1g}",
+        *map(_accuracy, point["accuracy"]),
+        "reached" if point["reached"] else "not reached",
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _accuracy(row):
+    low, high = row["interval"]
+    rate = f", {row['rate_hz']:.1f} Hz" if row.get("rate_hz") is not None else ""
+    return f"{row['accuracy']:.1%} ({low:.0%}–{high:.0%}) at {row['dt_ms']:g} ms{rate}"
+
+
+def write(app):
+    """Write the table beside the page that includes it, before the pages are read."""
+    (Path(app.srcdir) / "_small_table.md").write_text(table(), encoding="utf-8")
+
+
+def setup(app):
+    """Sphinx extension."""
+    app.connect("builder-inited", write)
+    return {"parallel_read_safe": True}
