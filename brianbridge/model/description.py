@@ -209,8 +209,7 @@ class Model:
         ----------
         method : str or dict of str to str
             For all groups with differential equations, or for the groups named: ``'rk4'``,
-            ``{'cells': 'heun'}``. Brian2 refuses what cannot integrate the equations when the network is built
-            or run.
+            ``{'cells': 'heun'}``. Brian2 refuses what cannot integrate the equations when the network runs.
 
         Raises
         ------

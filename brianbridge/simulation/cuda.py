@@ -71,8 +71,8 @@ def check_compiler():
         )
     if not shutil.which("nvcc"):
         raise DeviceMissing(
-            "device='cuda_standalone' compiles with nvcc, which cannot be found: install the CUDA toolkit and "
-            "put its folder bin into PATH, or use device='cpp_standalone'."
+            "device='cuda_standalone' compiles with nvcc, which cannot be found: install the CUDA toolkit "
+            "and put its folder bin into PATH, or use device='cpp_standalone'."
         )
     if _curand() is None:
         raise DeviceMissing(

@@ -304,8 +304,8 @@ def _check(model, device):
     ]
     if late:
         raise ValueError(
-            f"{', '.join(late)}: spikes are under way when the model starts, and {device!r} cannot be told of "
-            "them. Wrap the network before its first run, or use device='runtime'."
+            f"{', '.join(late)}: spikes are under way when the model starts, and {device!r} cannot be told "
+            "of them. Wrap the network before its first run, or use device='runtime'."
         )
 
 

@@ -11,7 +11,7 @@ from brianbridge.simulation.job import Job
 from brianbridge.simulation.result import Simulated, collect
 from brianbridge.tasks.trials import Trials
 
-__all__ = ["DEVICES", "Simulated", "simulate"]
+__all__ = ["DEVICES", "Simulated", "asked_trials", "simulate"]
 
 DEVICES = ("runtime", "cpp_standalone", "cuda_standalone", "surrogate")
 
@@ -88,12 +88,15 @@ def simulate(
         If the device cannot be used here; the message says what to install.
     """
     settings = _settings(device, live=live, target=target, together=together, processes=processes)
-    task, trials = _asked(trained, task, trials, random_seed)
+    task, trials = asked_trials(trained, task, trials, random_seed)
     model = trained.model if dt is None else trained.model.with_dt(dt)
     model = model if method is None else model.with_method(method)
+    perturbations = _listed(perturbation)
+    _refuse_live(live, perturbations)
+    for one in perturbations:
+        trials = one.shown(trials)
     inputs = _inputs(trained, trials)
-    for one in _listed(perturbation):
-        _refuse_live(live)
+    for one in perturbations:
         model, inputs = one.applied(model, inputs, trials)
     job = Job(
         model=model.with_inputs({name: values[:, 0] for name, values in inputs.items()}),
@@ -139,8 +142,8 @@ def _settings(device, **given):
     return given
 
 
-def _asked(trained, task, trials, random_seed):
-    """The task, if one is known, and the trials."""
+def asked_trials(trained, task, trials, random_seed):
+    """The task, if one is known, and the trials: what `simulate` makes of what it is given."""
     if isinstance(task, Trials):
         task, trials = None, task
     if isinstance(task, str):
@@ -209,8 +212,8 @@ def _listed(perturbation):
     return list(perturbation) if isinstance(perturbation, list | tuple) else [perturbation]
 
 
-def _refuse_live(live):
-    if live is not None:
+def _refuse_live(live, perturbations):
+    if live is not None and perturbations:
         raise ValueError(
             "A perturbation is built into the network, so it cannot be done to one that is given as live=: "
             "leave live= out."
