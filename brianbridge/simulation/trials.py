@@ -193,7 +193,13 @@ def _inputs(trained, trials):
                 f"{name!r} one of {timed.dt / float(ms):g} ms: draw them with dt={timed.dt / float(ms):g}*ms."
             )
         values = trials.inputs[source]
-        inputs[name] = values[:, :, 0] if timed.values.ndim == 1 and values.shape[2] == 1 else values
+        values = values[:, :, 0] if timed.values.ndim == 1 and values.shape[2] == 1 else values
+        if values.shape[2:] != timed.values.shape[1:]:
+            raise ValueError(
+                f"The input {source!r} of the trials has {trials.inputs[source].shape[2]} channels, but that "
+                f"of the network, {name!r}, has {', '.join(map(str, timed.values.shape[1:])) or 'one value'}."
+            )
+        inputs[name] = values
     return inputs
 
 
