@@ -1,5 +1,6 @@
 """Perturbations against networks that were perturbed by hand, between runs of Brian2."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +24,8 @@ from brian2 import (
 )
 
 import brianbridge as bb
+from brianbridge.cli import main
+from brianbridge.cli.perturbation_text import read_action, read_selection
 from brianbridge.tasks import Trials
 
 EQUATIONS = """
@@ -408,3 +411,43 @@ found.figure(); found.pooled; bb.simulate(trained, task, 2, progress=False).to_n
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_command_line(tmp_path, capsys):
+    task = bb.tasks.ContextIntegration(fixation=5 * ms, stimulus=10 * ms, response=10 * ms)
+    trained = bb.Trained(
+        model=bb.load("li2020", cells=4), task=task.name, arguments=task.arguments,
+        inputs={"stimulus": "stimulus"}, output="out.o",
+    )  # fmt: skip
+    file, picture = trained.save(tmp_path / "trained.safetensors"), tmp_path / "clamp.png"
+    given = ["perturb", str(file), "--epoch", "stimulus", "--trials", "4", "--together", "4", "--json"]
+    action = ["--action", "clamp cells.v=-100*mV", "--select", "tau_m < median", "--plot", str(picture)]
+    assert main([*given, *action]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [row["epoch"] for row in answer["pooled"]] == ["", "stimulus"] and picture.stat().st_size > 1000
+    assert answer["pooled"][1]["trials"] == 4 and answer["perturbation"].startswith(
+        "clamp cells.v at -100. mV"
+    )
+    assert main([*given, "--action", "clamp cells"]) == 64
+    assert "it reads like one of" in json.loads(capsys.readouterr().out)["error"]
+    assert main([*given, "--action", "silence rec", "--select", "tau > q0.75x"]) == 64
+    assert main([*given, "--action", "silence wreck"]) == 64
+    assert main(["perturb", str(tmp_path / "no.safetensors"), "--action", "silence rec"]) == 65
+
+
+@pytest.mark.parametrize(
+    "action, select, label",
+    [
+        ("inject cells.I=50*pA", "excitatory", "inject 50. pA into cells.I, excitatory"),
+        ("scale rec.w=0.5", "from inhibitory", "rec.w times 0.5, from neurons with inhibitory"),
+        ("prune rec=0.5", None, "prune rec, the smallest 50% of |w|"),
+        ("lesion cells", "0-3,7", "lesion cells, numbers [0, 1, 2, 3, 7]"),
+        ("noise cells=2", "target@sample > q0.75", "noise of cells times 2, d′ of target in sample above"),
+        ("shuffle cells.tau_m", "tau_m > median", "shuffle cells.tau_m, tau_m above the median"),
+        ("silence rec.g", None, "silence rec"),
+        ("switch-context", None, "switch the context"),
+    ],
+)
+def test_perturbations_as_text(action, select, label):
+    where = read_selection(select) if select else None
+    assert read_action(action, where).label.startswith(label)
