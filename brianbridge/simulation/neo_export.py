@@ -8,7 +8,7 @@ __all__ = ["to_neo"]
 
 
 def to_neo(simulated):
-    """See `Simulated.to_neo`."""
+    """See `SimulatedTrials.to_neo`."""
     import neo  # half a second, for those who export
 
     block = neo.Block(name="trials", device=simulated.device)
