@@ -6,12 +6,12 @@ import os
 import sys
 
 import brianbridge
-from brianbridge.cli import compare, models, show, task
+from brianbridge.cli import compare, models, perturb, show, task
 from brianbridge.cli.answers import BUG, FINE, USAGE, Problem, show_traceback
 
 __all__ = ["main"]
 
-COMMANDS = (compare, models, show, task)
+COMMANDS = (compare, models, perturb, show, task)
 STATUSES = """\
 exit status:
   0   fine
