@@ -60,8 +60,9 @@ trials = 2
 def run(folder, text, *options):
     study = folder / "study.toml"
     study.write_text(text)
+    (folder / "brian_preferences").write_text('codegen.target = "numpy"')  # tiny networks: nothing to compile
     command = [sys.executable, str(STUDY / "run.py"), "--study", str(study), "--out", str(folder), *options]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
 
 
 def results(folder):
@@ -93,6 +94,7 @@ def test_tiny_points_run_end_to_end_and_are_not_run_again(tmp_path):
     assert again.returncode == 0 and results(tmp_path) == found  # to the second: nothing was run
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_and_other_settings_start_anew(tmp_path):
     assert run(tmp_path, SPIKING).returncode == 0
     before = results(tmp_path)["li2020"]["tiny"]
