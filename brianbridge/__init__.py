@@ -29,6 +29,7 @@ _HOME = {
     "fit": "brianbridge.training.fitting",
     "Trained": "brianbridge.trained.network",
     "simulate": "brianbridge.simulation.trials",
+    "check": "brianbridge.checks",
     "Report": "brianbridge.report",
     "analysis": "brianbridge.analysis",
     "initial": "brianbridge.initial",
