@@ -98,6 +98,18 @@ def test_coordinates_on_modes_are_those_of_which_the_activity_is_made():
         project_on_modes(kappa @ modes.T, modes[:, [0, 0]])
 
 
+def test_activity_is_the_sum_of_orthogonalised_modes():
+    rng = np.random.default_rng(20)
+    modes = rng.standard_normal((50, 3)) @ [[1, 0.5, 0.2], [0, 1, 0.7], [0, 0, 2]]
+    rates = rng.standard_normal((7, 3)) @ modes.T
+    kappa = project_on_modes(rates, modes, orthogonalise=True).kappa
+    first = modes[:, 0]
+    second = modes[:, 1] - (modes[:, 1] @ first) / (first @ first) * first
+    np.testing.assert_allclose(kappa[:, 1], rates @ second / (second @ second))
+    third = modes[:, 2] - sum((modes[:, 2] @ v) / (v @ v) * v for v in (first, second))
+    np.testing.assert_allclose(kappa @ np.array([first, second, third]), rates)
+
+
 def test_the_importance_of_modes_weighs_vectors_and_scores_alike():
     found = mode_importance([[3.0, 0], [0, 1]], [-2.0, 1], [[0.0, 0], [1, 3]])
     np.testing.assert_allclose(found, [3 / 8 * 4 + 2, 3 / 8 * 4 + 1])

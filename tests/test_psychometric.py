@@ -1,11 +1,13 @@
 """Psychometric curves against simulated observers whose μ and σ are known."""
 
+import doctest
+
 import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 from scipy.stats import binomtest, norm
 
-from brianbridge.analysis import compare_cues, fit_psychometric, wilson_interval
+from brianbridge.analysis import compare_cues, fit_psychometric, psychometric, wilson_interval
 
 LEVELS = np.array([-51.2, -25.6, -12.8, -6.4, -3.2, 0, 3.2, 6.4, 12.8, 25.6, 51.2])
 
@@ -16,7 +18,7 @@ def observer(mu, sigma, repeats, seed, levels=LEVELS):
 
 
 def test_the_fit_finds_mu_and_sigma():
-    fit = fit_psychometric(*observer(3, 12, repeats=4000, seed=0), repeats=200)
+    fit = fit_psychometric(*observer(3, 12, repeats=4000, seed=0), repeats=100)
     assert fit.mu == pytest.approx(3, abs=0.5)
     assert fit.sigma == pytest.approx(12, abs=0.5)
     assert fit.mu_interval[0] < 3 < fit.mu_interval[1]
@@ -35,16 +37,16 @@ def test_the_fit_is_the_least_squares_solution():
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
     inside = []
-    for seed in range(50):
-        fit = fit_psychometric(*observer(1, 10, repeats=60, seed=seed), repeats=50, level=0.9)
+    for seed in range(40):
+        fit = fit_psychometric(*observer(1, 10, repeats=60, seed=seed), repeats=40, level=0.9)
         intervals = np.array([fit.mu_interval, fit.sigma_interval])
         inside.append((intervals[:, 0] < (1, 10)) & (intervals[:, 1] > (1, 10)))
-    assert all(binomtest(int(count), 50, 0.9).pvalue > 1e-3 for count in np.sum(inside, axis=0))
+    assert all(binomtest(int(count), 40, 0.9).pvalue > 1e-3 for count in np.sum(inside, axis=0))
 
 
 def test_choices_that_ignore_the_stimulus_have_no_sensitivity():
     stimulus = np.repeat(LEVELS, 500)
-    fit = fit_psychometric(stimulus, np.random.default_rng(3).random(len(stimulus)) < 0.5, repeats=200)
+    fit = fit_psychometric(stimulus, np.random.default_rng(3).random(len(stimulus)) < 0.5, repeats=100)
     assert fit.sensitivity_interval[0] < 0 < fit.sensitivity_interval[1]
     assert abs(fit.sensitivity) < 1 / 300
     exactly_flat = fit_psychometric([0, 0, 1, 1], [0, 1, 0, 1], repeats=0)
@@ -88,15 +90,15 @@ def test_what_cannot_be_fitted_is_refused(stimulus, choice, message):
 
 def test_two_cues_are_compared_with_the_better_one_and_with_the_optimum():
     single = [
-        fit_psychometric(*observer(0, sigma, repeats=1000, seed=seed), repeats=200)
+        fit_psychometric(*observer(0, sigma, repeats=1000, seed=seed), repeats=100)
         for seed, sigma in enumerate((12, 16))
     ]
     optimum = 1 / np.hypot(1 / 12, 1 / 16)
-    optimal = compare_cues(*single, fit_psychometric(*observer(0, optimum, 1000, seed=7), repeats=200))
+    optimal = compare_cues(*single, fit_psychometric(*observer(0, optimum, 1000, seed=7), repeats=100))
     assert optimal.sigma_optimal == pytest.approx(optimum, rel=0.05)
     assert optimal.p_not_better < 0.05
     assert optimal.optimal_ratio_interval[0] < 1 < optimal.optimal_ratio_interval[1]
-    ignoring = compare_cues(*single, fit_psychometric(*observer(0, 16, 1000, seed=8), repeats=200))
+    ignoring = compare_cues(*single, fit_psychometric(*observer(0, 16, 1000, seed=8), repeats=100))
     assert ignoring.p_not_better > 0.95
     assert ignoring.optimal_ratio_interval[0] > 1
 
@@ -106,3 +108,7 @@ def test_the_wilson_interval_is_that_of_scipy():
         expected = binomtest(successes, trials).proportion_ci(0.9, method="wilson")
         np.testing.assert_allclose(wilson_interval(successes, trials, 0.9), expected, atol=1e-12)
     assert np.isnan(wilson_interval(0, 0)).all()
+
+
+def test_the_example_in_the_docstring_is_right():
+    assert doctest.testmod(psychometric).failed == 0

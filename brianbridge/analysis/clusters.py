@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import label
+from scipy.ndimage import generate_binary_structure, label
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def find_clusters(observed, null_maps, threshold):
     null_maps : iterable of arrays
         Maps of the same shape from permuted data.
     threshold : float
-        Points above it form clusters; neighbours along an axis are connected. It decides which shapes of
+        Points above it form clusters; neighbours are connected, diagonal ones too. It decides which shapes of
         effect are found, not how often one is found that is not there.
 
     Returns
@@ -59,5 +59,5 @@ def find_clusters(observed, null_maps, threshold):
 
 
 def _masses(values, threshold):
-    labels, count = label(values > threshold)
+    labels, count = label(values > threshold, generate_binary_structure(values.ndim, values.ndim))
     return labels, np.bincount(labels.ravel(), weights=values.ravel(), minlength=count + 1)[1:]

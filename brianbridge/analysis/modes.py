@@ -19,7 +19,7 @@ class ModeCoordinates:
     Attributes
     ----------
     kappa : array (..., modes)
-        Coordinates κ_μ = ξ_μᵀr/‖ξ_μ‖² on the modes as they are, which need not be orthogonal.
+        Coordinates κ_μ = ξ_μᵀr/‖ξ_μ‖² on the modes, which need not be orthogonal.
     nu : array (..., inputs)
         The same on the part of each input's weights that is orthogonal to all modes; 0 for an input without
         one.
@@ -32,7 +32,7 @@ class ModeCoordinates:
     outside: np.ndarray
 
 
-def project_on_modes(rates, modes, input_weights=None):
+def project_on_modes(rates, modes, input_weights=None, *, orthogonalise=False):
     """
     Project activity on the modes of a network.
 
@@ -44,6 +44,9 @@ def project_on_modes(rates, modes, input_weights=None):
         Input modes ξ_in, linearly independent.
     input_weights : array (units, inputs), optional
         Each column is split into its part in the space of the modes and the part orthogonal to it.
+    orthogonalise : bool
+        First make the modes, and the input parts, orthogonal to those before them (Gram-Schmidt, lengths as
+        they come out): activity in their space is then the sum of the vectors times their coordinates.
 
     Returns
     -------
@@ -56,6 +59,8 @@ def project_on_modes(rates, modes, input_weights=None):
     free = np.zeros((len(modes), 0))
     if input_weights is not None:
         _, free = split_input(input_weights, modes)
+    if orthogonalise:
+        modes, free = _gram_schmidt(modes), _gram_schmidt(free)
     everything = np.concatenate([basis, _orthonormal(free)], axis=1)
     size = np.sum(rates**2, axis=-1)
     inside = np.sum((rates @ everything) ** 2, axis=-1)
@@ -97,8 +102,8 @@ def mode_importance(input_modes, scores, output_modes):
     Returns
     -------
     array (modes,)
-        τ_μ = χ·‖ξ_in,μ‖ + χ·‖ξ_out,μ‖ + |λ_μ| in the order given, with χ = Σ|λ|/Σ(‖ξ_in‖ + ‖ξ_out‖), so that
-        vectors and scores weigh the same (Lin & Huang 2024, figure 4).
+        ``τ_μ = χ·(‖ξ_in,μ‖ + ‖ξ_out,μ‖) + |λ_μ|`` in the order given, with ``χ = Σ|λ| / Σ(‖ξ_in‖ +
+        ‖ξ_out‖)``, so that vectors and scores weigh the same (Lin & Huang 2024, figure 4).
     """
     lengths = np.linalg.norm(input_modes, axis=0) + np.linalg.norm(output_modes, axis=0)
     scores = np.abs(scores)
@@ -198,6 +203,13 @@ def _coordinates(rates, vectors):
     return np.divide(
         rates @ vectors, squares, out=np.zeros(rates.shape[:-1] + squares.shape), where=squares > 0
     )
+
+
+def _gram_schmidt(vectors):
+    """Columns orthogonal to those before them, what is left of each; 0 where only rounding is."""
+    basis, triangle = np.linalg.qr(vectors)
+    left = np.diag(triangle)
+    return basis * np.where(np.abs(left) > 1e-12 * np.linalg.norm(vectors, axis=0), left, 0)
 
 
 def _orthonormal(vectors):

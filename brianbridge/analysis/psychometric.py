@@ -96,9 +96,9 @@ def fit_psychometric(stimulus, choice, *, repeats=1000, level=0.95, seed=0):
 
     Examples
     --------
-    >>> coherence = np.repeat([-20, -10, 0, 10, 20], 200)
+    >>> coherence = np.repeat([-20, -10, 0, 10, 20], 4000)
     >>> choice = np.random.default_rng(1).normal(coherence, 10) > 2
-    >>> fit = fit_psychometric(coherence, choice)
+    >>> fit = fit_psychometric(coherence, choice, repeats=100)
     >>> print(f"{fit.mu:.0f} {fit.sigma:.0f}")
     2 10
     """

@@ -44,7 +44,7 @@ def sort_by_selectivity(d_prime, excitatory=None, fraction=0.25):
     excitatory : bool array (units,), optional
         Without it, units have no sign.
     fraction : float
-        Share of excitatory and of inhibitory units with the largest |d′| (published: 0.25).
+        Share of excitatory and of inhibitory units with the largest d′ of either sign (published: 0.25).
 
     Returns
     -------

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh
 from scipy.optimize import least_squares
 from scipy.stats import chi2
 
@@ -20,6 +21,10 @@ LONGEST = 500.0  # ms, of an accepted published timescale
 LATEST_START = 3  # the autocorrelation must fall from its third lag at the latest
 SHORTEST_OFFERED, LONGEST_OFFERED = 0.1, 40  # times the width of a bin, of the corrected estimate
 EVIDENCE = 4.0  # gain in log likelihood over counts without memory
+SHARES = np.linspace(0, 0.99, 100) ** 2  # of variance that has a memory: fine where it is small
+REGULARITIES = (0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9)
+REGULARITY_PENALTY = 2.0  # in log likelihood: spikes count as Poisson spikes unless the counts say otherwise
+PHASE_MEMORY = 0.53  # in bins, of what is left of a neuron's regularity
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ def fit_timescales(counts, bin_ms, *, lags=13, drift=False):
     Parameters
     ----------
     counts : array (trials, bins, units)
-        Spikes in adjacent bins of a stationary period; published: 50 trials of 20 bins of 50 ms.
+        Spikes in adjacent bins of a stationary period; published: 50 trials (recordings: 11 or more)
+        of 20 bins of 50 ms.
     bin_ms : float
         Width of a bin in ms.
     lags : int
@@ -86,12 +92,15 @@ def fit_timescales(counts, bin_ms, *, lags=13, drift=False):
     is left out if a lag has no ρ at all, if that point lies beyond the third lag, if the fit fails, if A ≤ 0,
     or if σ is not between 0 and 500 ms.
 
-    Corrected: the covariance of two bins k apart is taken as v·[α·exp(−k·bin/τ) + (1 − α)·(k = 0)], which
-    holds for Poisson counts whose rate is an Ornstein-Uhlenbeck process, whatever the width of the bins. With
-    the mean of each bin removed, the sample covariance has one degree of freedom less than there are trials
-    (restricted likelihood). The likelihood is that of Gaussian counts; for others it remains consistent. It
-    is searched over a grid of α and τ (0.1 to 40 bins). Zeraati et al. (2022) give the reasons to fit a
-    generative model in place of an autocorrelation; this one is simple enough not to need their simulations.
+    Corrected: the covariance of two bins k apart is taken as v·[α·exp(−k·bin/τ) + (1 − α)·n(k)]. The first
+    term holds exactly for a rate that is an Ornstein-Uhlenbeck process, whatever the width of the bins. The
+    second is what counts vary at a constant rate: n(k) is 0 beyond k = 0 for Poisson spikes; the more regular
+    spikes are, the more negative is n(1), since a late spike is missing in one bin and found in the next.
+    Without this, neurons with regular spikes seem to remember for seconds. With the mean of each bin removed,
+    the sample covariance has one degree of freedom less than there are trials (restricted likelihood). The
+    likelihood is that of Gaussian counts; for others it remains consistent. It is searched over a grid of α,
+    τ (0.1 to 40 bins) and regularity. Zeraati et al. (2022) give the reasons to fit a generative model in
+    place of an autocorrelation; this one is simple enough not to need their simulations.
     """
     counts = np.asarray(counts, dtype=float)
     if counts.ndim != 3:
@@ -181,24 +190,48 @@ def _likelihood_fit(counts, bin_ms, drift):
     trials, bins, units = counts.shape
     deviations = counts - counts.mean(axis=0)
     covariance = np.einsum("tau,tbu->uab", deviations, deviations) / (trials - 1)
-    distance = np.abs(np.subtract.outer(np.arange(bins), np.arange(bins)))
     # Differences within a trial: an orthonormal basis of all that is orthogonal to its mean.
     basis = np.linalg.svd(np.ones((1, bins)))[2][1:] if drift else np.eye(bins)
     covariance = basis @ covariance @ basis.T
-    tau = np.geomspace(SHORTEST_OFFERED, LONGEST_OFFERED, 150)  # in bins
-    share = np.linspace(0, 0.99, 100) ** 2  # of variance that has a memory: fine where it is small
-    profile = np.empty((len(tau), units))
-    for row, value in zip(profile, tau):
-        kernel = basis @ np.exp(-distance / value) @ basis.T
-        eigenvalues, vectors = np.linalg.eigh(kernel)
-        variances = np.einsum("ai,uab,bi->ui", vectors, covariance, vectors, optimize=True)
-        expected = 1 + share * (eigenvalues[:, None] - 1)
-        scale = variances @ (1 / expected) / len(basis)
-        with np.errstate(divide="ignore"):
-            fits = -(trials - 1) / 2 * (len(basis) * np.log(scale) + np.log(expected).sum(axis=0))
-        memoryless = fits[:, 0]
-        row[:] = fits.max(axis=1)
+    distance = np.abs(np.subtract.outer(np.arange(bins), np.arange(bins)))
+    tau = np.geomspace(SHORTEST_OFFERED, LONGEST_OFFERED, 80)  # in bins
+    kernels = [basis @ np.exp(-distance / value) @ basis.T for value in tau]
+    profile, memoryless = np.full((len(tau), units), -np.inf), np.full(units, -np.inf)
+    for regularity in REGULARITIES:
+        noise = basis @ _count_noise(distance, regularity) @ basis.T
+        for row, kernel in zip(profile, kernels):
+            fits = _log_likelihoods(covariance, kernel, noise, trials - 1)
+            fits -= REGULARITY_PENALTY * (regularity > 0)
+            np.maximum(row, fits.max(axis=1), out=row)
+        np.maximum(memoryless, fits[:, 0], out=memoryless)  # α = 0, the same with every kernel
     return _summit(profile, tau * bin_ms, memoryless)
+
+
+def _count_noise(distance, regularity):
+    """
+    Correlation over bins of counts at a constant rate, from Poisson (0) to perfectly regular (1) spikes.
+
+    A late spike is missing in one bin and found in the next: counts of regular neurons are differences of a
+    phase, which is forgotten within about a bin.
+    """
+    phase = np.exp(-distance / PHASE_MEMORY)
+    ahead, behind = (np.exp(-np.abs(distance + step) / PHASE_MEMORY) for step in (1, -1))
+    differences = (2 * phase - ahead - behind) / (2 - 2 * np.exp(-1 / PHASE_MEMORY))
+    return (1 - regularity) * (distance == 0) + regularity * differences
+
+
+def _log_likelihoods(covariance, kernel, noise, freedom):
+    """
+    For each unit and share α of variance that has a memory, at the best total variance: (units, shares).
+    """
+    eigenvalues, vectors = eigh(kernel, noise)
+    products = vectors[:, None] * vectors  # (bins, bins, eigenvectors): all units by one matrix product
+    variances = covariance.reshape(len(covariance), -1) @ products.reshape(-1, len(kernel))
+    expected = 1 + SHARES * (eigenvalues[:, None] - 1)
+    scale = variances @ (1 / expected) / len(kernel)
+    size = np.linalg.slogdet(noise)[1] + np.log(expected).sum(axis=0)
+    with np.errstate(divide="ignore"):
+        return -freedom / 2 * (len(kernel) * np.log(scale) + size)
 
 
 def _summit(profile, tau, memoryless):

@@ -50,9 +50,9 @@ def fit_linear_tuning(rates, stimulus):
 
     Parameters
     ----------
-    rates : array (conditions, time, units)
-        Averages over the correct trials of each condition, or single trials.
-    stimulus : array (conditions,)
+    rates : array (stimuli, time, units)
+        Averages over the correct trials with each stimulus, or single trials.
+    stimulus : array (stimuli,)
         Such as the first frequency in Hz.
 
     Returns
@@ -81,8 +81,8 @@ def tuning_similarity(rates):
 
     Parameters
     ----------
-    rates : array (conditions, time, units)
-        Averages over the trials of each condition.
+    rates : array (stimuli, time, units)
+        Averages over the trials of each stimulus or other condition.
 
     Returns
     -------

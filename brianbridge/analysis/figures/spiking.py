@@ -26,6 +26,7 @@ def autocorrelation_decay(groups):
     for colour, (name, found) in zip(OUTPUTS, groups.items(), strict=False):
         rho = found.autocorrelation[:, found.accepted]
         if not rho.shape[1]:
+            ax.plot([], color=colour, label=literal(f"{name}: no unit accepted"))
             continue
         mean, error = rho.mean(axis=1), rho.std(axis=1) / np.sqrt(rho.shape[1])
         ax.fill_between(found.lag, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
@@ -56,11 +57,10 @@ def timescale_histograms(groups):
         for colour, (name, found) in zip(OUTPUTS, groups.items(), strict=False):
             values = getattr(found, kind)
             values = values[np.isfinite(values)]
-            if not len(values):
-                continue
-            heights = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / len(values)
-            median = np.median(values)
-            ax.stairs(heights, edges, color=colour, label=literal(f"{name}: {median:.0f} ms"))
+            heights = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / max(len(values), 1)
+            median = np.median(values) if len(values) else np.nan
+            label = f"{name}: {median:.0f} ms" if len(values) else f"{name}: none"
+            ax.stairs(heights, edges, color=colour, label=literal(label))
             ax.plot(
                 median,
                 1.04,
