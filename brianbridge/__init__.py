@@ -29,6 +29,8 @@ _HOME = {
     "fit": "brianbridge.training.fitting",
     "Trained": "brianbridge.trained.network",
     "simulate": "brianbridge.simulation.trials",
+    "keep_builds": "brianbridge.simulation.standalone",
+    "perturb": "brianbridge.perturb",
     "check": "brianbridge.checks",
     "Report": "brianbridge.report",
     "analysis": "brianbridge.analysis",

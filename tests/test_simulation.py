@@ -38,8 +38,8 @@ def test_same_spikes_and_output_as_the_surrogate(trained, trials, records):
     assert spikes.sum() > 10
     for trial in range(3):
         assert np.array_equal(simulated.raster("cells", trial), spikes[:, trial])
-    assert np.array_equal(simulated.output, records["out.o"].numpy())
-    assert simulated.rates("cells") == pytest.approx(records.rates("cells"))
+    assert np.array_equal(simulated.outputs, records["out.o"].numpy())
+    assert simulated.rates("cells").values == pytest.approx(records.rates("cells"))
 
 
 def test_written_into_a_live_network(trained, trials, records):
@@ -49,7 +49,7 @@ def test_written_into_a_live_network(trained, trials, records):
     trained.write_to(live.network)
     before = {obj.name for obj in live.network.objects}
     simulated = bb.simulate(trained, trials, live=live, noise=frozen(records), progress=False)
-    assert np.array_equal(simulated.output, records["out.o"].numpy())
+    assert np.array_equal(simulated.outputs, records["out.o"].numpy())
     assert {obj.name for obj in live.network.objects} == before
     assert float(live.network.t) == 0
 
@@ -58,13 +58,13 @@ def test_finer_time_step_keeps_the_trial_and_holds_the_inputs(trained, trials):
     simulated = bb.simulate(trained, trials, dt=0.5 * ms, random_seed=1, progress=False)
     assert simulated.dt == pytest.approx(0.0005)
     assert simulated.steps == 2 * trials.steps
-    assert simulated.output.shape == (trials.steps, 3, 1)
+    assert simulated.outputs.shape == (trials.steps, 3, 1)
     assert simulated.raster("cells", 0).shape == (2 * trials.steps, 20)
 
 
 def test_fresh_noise_follows_the_seed(trained, trials):
     first, again, other = (
-        bb.simulate(trained, trials[:1], random_seed=seed, progress=False).output for seed in (1, 1, 2)
+        bb.simulate(trained, trials[:1], random_seed=seed, progress=False).outputs for seed in (1, 1, 2)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -86,9 +86,9 @@ def test_trials_side_by_side_take_the_same_steps(trained, trials, records):
         assert beside.final[trial].keys() == alone.final[trial].keys()
         for name, value in alone.final[trial].items():
             assert np.array_equal(beside.final[trial][name], value), name
-    assert np.array_equal(beside.output, alone.output)
-    assert np.array_equal(beside.recorded["cells.v"], alone.recorded["cells.v"])
-    assert alone.recorded["cells.v"].shape == (trials.steps, 3, 20) and beside.sizes == alone.sizes
+    assert np.array_equal(beside.outputs, alone.outputs)
+    assert np.array_equal(beside.states["cells.v"], alone.states["cells.v"])
+    assert alone.states["cells.v"].shape == (trials.steps, 3, 20) and beside.sizes == alone.sizes
 
 
 def test_copies_have_noise_of_their_own(trained, trials):

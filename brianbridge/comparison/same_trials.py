@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from brianbridge.simulation.trials import Simulated, simulate
+from brianbridge.simulation.result import Simulated
+from brianbridge.simulation.trials import simulate
 from brianbridge.surrogate.module import Surrogate
 
 __all__ = ["SameTrials", "same_trials"]
@@ -39,7 +40,8 @@ class SameTrials:
         return np.array(
             [
                 sum(
-                    int((self.brian2.raster(g, k) != spikes[:, k]).sum()) for g, spikes in self.spikes.items()
+                    int((self.brian2.raster(g, k).values != spikes[:, k]).sum())
+                    for g, spikes in self.spikes.items()
                 )
                 for k in trials
             ]
@@ -48,12 +50,14 @@ class SameTrials:
     @property
     def output_differences(self):
         """Largest difference of the output in each trial: (batch,)."""
-        return np.abs(self.brian2.output - self.output).max(axis=(0, 2))
+        return np.abs(self.brian2.outputs.values - self.output).max(axis=(0, 2))
 
     @property
     def state_differences(self):
         """Largest difference of each of the other variables over all trials."""
-        return {name: float(np.abs(self.brian2.recorded[name] - v).max()) for name, v in self.states.items()}
+        return {
+            name: float(np.abs(self.brian2.states[name].values - v).max()) for name, v in self.states.items()
+        }
 
 
 @torch.no_grad()

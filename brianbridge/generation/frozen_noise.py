@@ -12,7 +12,7 @@ from brianbridge.generation.random_numbers import Draw, draw_key, number_draws, 
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.model.roles import contained_objects
 
-__all__ = ["freeze_noise", "thaw_noise"]
+__all__ = ["freeze_noise", "frozen_arrays", "thaw_noise"]
 
 
 def freeze_noise(objects, noise, trial=0):
@@ -52,11 +52,29 @@ def thaw_noise(objects):
                 runner.group.namespace.pop(name, None)
 
 
+def frozen_arrays(network):
+    """The arrays from which a network that has run, or was built, replays its numbers.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    dict of str to TimedArray
+        Keys as in `freeze_noise`.
+    """
+    found = [vars(runner).get("update_abstract_code") for runner in _runners(network)]
+    return {
+        key: array for frozen in found if isinstance(frozen, _Frozen) for key, array in frozen.arrays.items()
+    }
+
+
 class _Frozen:
     """Takes the place of ``runner.update_abstract_code``."""
 
     def __init__(self, runner, noise, time):
-        self.runner, self.noise = runner, noise
+        self.runner, self.noise, self.arrays = runner, noise, {}
         self.start = float(runner.clock._calc_timestep(time) * runner.clock.dt_)
         frozen = vars(runner).get("update_abstract_code")
         # runners without a method of their own keep their text from one run to the next
@@ -102,7 +120,8 @@ class _Frozen:
         values = self.noise[key]
         if values.shape[1] != n:
             raise ValueError(f"The noise {key!r} is for {values.shape[1]} elements, but there are {n}.")
-        return TimedArray(values[:, 0] if draw.shared else values, dt=self.runner.clock.dt)
+        self.arrays[key] = TimedArray(values[:, 0] if draw.shared else values, dt=self.runner.clock.dt)
+        return self.arrays[key]
 
 
 def _runners(objects):

@@ -12,7 +12,7 @@ from brian2 import second
 from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, get_dimensions
 
 from brianbridge.model.constraints import Trainable
-from brianbridge.model.equation_text import variable_dimensions
+from brianbridge.model.equation_text import has_differential_equations, variable_dimensions
 from brianbridge.model.groups import freeze
 
 __all__ = ["Model", "TimedInput"]
@@ -201,6 +201,34 @@ class Model:
         """
         scale = float(dt) / self.dt
         return replace(self, groups=tuple(_with_step(group, scale) for group in self.groups))
+
+    def with_method(self, method):
+        """A copy that is integrated in another way.
+
+        Parameters
+        ----------
+        method : str or dict of str to str
+            For all groups with differential equations, or for the groups named: ``'rk4'``,
+            ``{'cells': 'heun'}``. Brian2 refuses what cannot integrate the equations when the network runs.
+
+        Raises
+        ------
+        ValueError
+            If a group that is named has no differential equations.
+        """
+        integrated = [group.name for group in self.groups if has_differential_equations(group.equations)]
+        methods = method if isinstance(method, Mapping) else dict.fromkeys(integrated, method)
+        unknown = ", ".join(sorted(set(methods) - set(integrated)))
+        if unknown:
+            raise ValueError(
+                f"{unknown}: no group of this name has differential equations; those that have are "
+                f"{', '.join(integrated) or 'none'}."
+            )
+        groups = (
+            replace(g, method=methods[g.name], method_options=None) if g.name in methods else g
+            for g in self.groups
+        )
+        return replace(self, groups=tuple(groups))
 
     def with_inputs(self, values):
         """A copy with other `TimedInput` values: dict of name to array of shape (time,) or (time, n)."""

@@ -13,6 +13,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, get_unit
 
 __all__ = [
     "add_parameter",
+    "has_differential_equations",
     "neuron_equations",
     "strip_trainable",
     "subexpression_names",
@@ -106,6 +107,11 @@ def strip_trainable(text):
 def add_parameter(text, name, dimensions):
     """Append a ``(shared, constant)`` parameter to equation text."""
     return f"{text}\n{name} : {unit_text(dimensions)} (shared, constant)"
+
+
+def has_differential_equations(text):
+    """Whether equation text holds a line ``dx/dt = ...``."""
+    return any(equation.type == DIFFERENTIAL_EQUATION for equation in parse_string_equations(text).values())
 
 
 def subexpression_names(text):

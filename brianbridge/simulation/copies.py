@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from brian2.utils.stringtools import get_identifiers
 
-from brianbridge.model.groups import Neurons, Projection
+from brianbridge.model.groups import Neurons, Operation, Projection
 
 __all__ = ["copies"]
 
@@ -27,13 +27,14 @@ def copies(model, number):
     Returns
     -------
     Model
-        Nothing in it is trained. Timed inputs have ``number`` times as many columns.
+        Nothing in it is trained. Timed inputs have ``number`` times as many columns; those that are one value
+        for all neurons remain so, and all copies read it.
 
     Raises
     ------
     ValueError
         Naming the group, if its equations depend on the place or number of neurons, or if it is of a kind
-        that is not copied (spike generators, subgroups, linked variables, regular operations).
+        that is not copied (spike generators, subgroups, linked variables, operations on them).
     """
     if number == 1:
         return model
@@ -44,12 +45,7 @@ def copies(model, number):
 
 
 def _columns(timed, number):
-    if timed.values.ndim == 1:
-        raise ValueError(
-            f"{timed.name}(t) is one value for all neurons, so that copies cannot stand side by side: use "
-            "together=1."
-        )
-    return np.tile(timed.values, (1, number))
+    return timed.values if timed.values.ndim == 1 else np.tile(timed.values, (1, number))
 
 
 def _copied(group, number, sizes):
@@ -82,9 +78,11 @@ def _obstacle(group):
     """Why a group cannot be copied; empty where it can."""
     if not isinstance(group, Neurons | Projection):
         return "has spike times of its own"
-    if group.links or group.operations:
-        return "has linked variables or regular operations"
-    texts = [group.equations, *group.initial.values()]
+    if group.links:
+        return "has linked variables"
+    if not all(isinstance(operation, Operation) and operation.part is None for operation in group.operations):
+        return "has a PoissonInput or an operation on a part of it"
+    texts = [group.equations, *group.initial.values(), *(operation.code for operation in group.operations)]
     if isinstance(group, Neurons):
         texts += [*group.events.values(), *group.codes.values(), str(group.refractory)]
     else:

@@ -1,217 +1,220 @@
-"""Run trials of a task in Brian2."""
-
-from dataclasses import dataclass
+"""`simulate`: trials of a trained network, on any device."""
 
 import numpy as np
-from brian2 import SpikeMonitor, StateMonitor, prefs, second, seed
-from tqdm.auto import tqdm
+from brian2 import ms, second
+from brian2.units.fundamentalunits import Quantity
 
-from brianbridge.generation.frozen_noise import freeze_noise
-from brianbridge.model.rebuild import rebuild
-from brianbridge.simulation.copies import copies
-from brianbridge.trained.writing import write_input
+from brianbridge import tasks
+from brianbridge.model.naming import UnknownName, variable_name
+from brianbridge.simulation import runtime, standalone
+from brianbridge.simulation.job import Job
+from brianbridge.simulation.result import Simulated, collect
+from brianbridge.tasks.trials import Trials
 
-__all__ = ["Simulated", "simulate"]
+__all__ = ["DEVICES", "Simulated", "asked_trials", "simulate"]
 
-
-@dataclass(frozen=True, eq=False)
-class Simulated:
-    """Trials that ran in Brian2.
-
-    Attributes
-    ----------
-    output : ndarray, shape (time, batch, n)
-        The output variable at the end of every step of the trials' own time step, SI.
-    spikes : dict of str to list of (ndarray, ndarray)
-        For each group and trial the neurons that spiked and the steps in which they did.
-    sizes : dict of str to int
-        Numbers of neurons.
-    dt : float
-        Time step of the simulation in seconds.
-    steps : int
-        Number of these steps in a trial.
-    final : list of dict
-        State of all variables at the end of each trial.
-    recorded : dict of str to ndarray, shape (steps, batch, n)
-        Other variables at the end of every step of the simulation, SI.
-    """
-
-    output: np.ndarray
-    spikes: dict
-    sizes: dict
-    dt: float
-    steps: int
-    final: list
-    recorded: dict
-
-    def raster(self, group, trial):
-        """Spikes of one trial as booleans, shape (steps, n)."""
-        neurons, steps = self.spikes[group][trial]
-        raster = np.zeros((self.steps, self.sizes[group]), dtype=bool)
-        raster[steps, neurons] = True
-        return raster
-
-    def rates(self, group):
-        """Mean firing rate of every neuron over all trials in Hz, shape (n,)."""
-        trials = self.spikes[group]
-        counts = sum(np.bincount(neurons, minlength=self.sizes[group]) for neurons, _ in trials)
-        return counts / (len(trials) * self.steps * self.dt)
+DEVICES = ("runtime", "cpp_standalone", "cuda_standalone", "surrogate")
 
 
 def simulate(
     trained,
-    trials,
+    task=None,
+    trials=100,
     *,
+    device="runtime",
     dt=None,
-    live=None,
+    method=None,
+    perturbation=None,
+    record=(),
     noise=None,
     random_seed=None,
+    live=None,
     target=None,
-    record=(),
     together=1,
+    processes=None,
     progress=True,
 ):
-    """Run trials in Brian2, one after the other or several side by side.
+    """Run trials of a task, and return what the network did.
 
     Parameters
     ----------
     trained : Trained
-    trials : Trials
-        From the task for which the network was trained.
+    task : Task, str or Trials, optional
+        The task that draws the trials and judges the outputs; default is the one for which the network was
+        trained. Or trials that were drawn already: ``bb.simulate(trained, trials)``.
+    trials : int or Trials
+        How many to draw, or the trials themselves.
+    device : {'runtime', 'cpp_standalone', 'cuda_standalone', 'surrogate'}
+        Brian2's runtime; Brian2's C++ standalone, compiled once and then run on every core; brian2cuda; or
+        the surrogate (float64), in which networks are trained.
     dt : Quantity, optional
         Another time step than the one of training; inputs are held on their own.
-    live : Live, optional
-        The network to run, into which the trained values were written; default is one built for this purpose.
-    noise : dict of str to ndarray, optional
-        Frozen noise, shape (steps, batch, n), as in `Records.noise`.
+    method : str or dict of str to str, optional
+        Another integrator, for all groups with differential equations or for the groups named:
+        ``'rk4'``, ``{'cells': 'heun'}``.
+    perturbation : Perturbation or sequence of these, optional
+        What is done to the network during an epoch, see `brianbridge.perturb`.
+    record : sequence of str or VariableView
+        Variables that are wanted in `Simulated.states`, such as ``'cells.v'``.
+    noise : dict of str to ndarray, shape (steps, trials, n), optional
+        Random numbers to replay, as in `Records.noise`, in place of fresh ones.
     random_seed : int, optional
-        For fresh noise.
+        Draws the trials and seeds the noise: trial k has ``random_seed + k``. Devices draw different numbers
+        from one seed.
+    live : Live, optional
+        Runtime: the network to run, into which the trained values were written; default is one built for
+        this purpose.
     target : str, optional
-        Brian2's code generation target for this simulation, for example ``'numpy'``.
-    record : sequence of str
-        Other variables that are wanted, ``'cells.v'``.
+        Runtime: Brian2's code generation target, ``'numpy'`` or ``'cython'``; default is the present one.
     together : int
-        Trials that run side by side, as independent copies of the network in one (see `copies`): the same
-        steps, many times faster where networks are small.
+        Runtime: trials that run side by side, as independent copies of the network in one: the same steps,
+        many times faster where networks are small.
+    processes : int, optional
+        C++ standalone: trials that run at a time; default is one on each core.
     progress : bool
         Show a progress bar.
 
     Returns
     -------
     Simulated
+        The same from every device.
 
     Raises
     ------
     ValueError
-        If copies of the network cannot stand side by side.
+        If the trials do not fit the network, a setting does not fit the device, or copies of the network
+        cannot stand side by side.
+    DeviceMissing
+        If the device cannot be used here; the message says what to install.
     """
-    together = min(together, len(trials))
-    if live is not None and together > 1:
-        raise ValueError("A network that is given as live= runs its trials one by one: together=1.")
+    settings = _settings(device, live=live, target=target, together=together, processes=processes)
+    task, trials = asked_trials(trained, task, trials, random_seed)
     model = trained.model if dt is None else trained.model.with_dt(dt)
-    model = model.with_inputs({name: trials.inputs[source][:, 0] for name, source in trained.inputs.items()})
-    model = copies(model, together)
-    before = prefs.codegen.target
-    prefs.codegen.target = target or before
+    model = model if method is None else model.with_method(method)
+    perturbations = _listed(perturbation)
+    _refuse_live(live, perturbations)
+    for one in perturbations:
+        trials = one.shown(trials)
+    inputs = _inputs(trained, trials)
+    for one in perturbations:
+        model, inputs = one.applied(model, inputs, trials)
+    job = Job(
+        model=model.with_inputs({name: values[:, 0] for name, values in inputs.items()}),
+        inputs=inputs,
+        trials=len(trials),
+        steps=int(trials.steps * trials.dt / model.dt + 0.5),
+        record=tuple(dict.fromkeys([trained.output, *(_name(key, model) for key in record)])),
+        noise=dict(noise or {}),
+        seed=random_seed,
+    )
+    return collect(job, _run(device, job, settings, progress), trials, task, device)
+
+
+def _run(device, job, settings, progress):
+    if device == "runtime":
+        return runtime.run(job, **settings, progress=progress)
+    if device == "cpp_standalone":
+        return standalone.run(job, **settings, progress=progress)
+    if device == "cuda_standalone":
+        from brianbridge.simulation import cuda  # which imports brian2cuda
+
+        return cuda.run(job, progress=progress)
+    from brianbridge.simulation import by_surrogate  # which imports torch
+
+    return by_surrogate.run(job)
+
+
+def _settings(device, **given):
+    """The settings that were given, if they are for this device."""
+    if device not in DEVICES:
+        known = ", ".join(map(repr, DEVICES))
+        raise ValueError(
+            f"There is no device {device!r}; choose {known}. For numpy and cython: device='runtime', "
+            "target='numpy'."
+        )
+    owners = {"live": "runtime", "target": "runtime", "together": "runtime", "processes": "cpp_standalone"}
+    given = {
+        name: value for name, value in given.items() if value is not None and (name, value) != ("together", 1)
+    }
+    for name in given:
+        if owners[name] != device:
+            raise ValueError(f"{name}= is for device={owners[name]!r}, not for {device!r}.")
+    return given
+
+
+def asked_trials(trained, task, trials, random_seed):
+    """The task, if one is known, and the trials: what `simulate` makes of what it is given."""
+    if isinstance(task, Trials):
+        task, trials = None, task
+    if isinstance(task, str):
+        task = tasks.make(task)
+    if task is None:
+        task = _own_task(trained)
+    if isinstance(trials, Trials):
+        return task, trials
+    if task is None:
+        raise ValueError(
+            f"The network was trained on {trained.task or 'a task without a name'!r}, which is none of the "
+            "built-in tasks: hand it over, bb.simulate(trained, task, trials)."
+        )
+    return task, task.trials(np.random.default_rng(random_seed), trials, _trials_dt(trained))
+
+
+def _own_task(trained):
+    """The task for which the network was trained, if it is a built-in one."""
     try:
-        with _Runner(
-            trained, model, trials, live or rebuild(model), noise, random_seed, record, together
-        ) as runner:
-            return runner.run(progress)
-    finally:
-        prefs.codegen.target = before
+        return tasks.make(trained.task, **trained.arguments)
+    except (tasks.UnknownTaskError, ModuleNotFoundError):
+        return None
 
 
-class _Runner:
-    """One rebuilt network, of one or more copies, that runs all trials."""
-
-    def __init__(self, trained, model, trials, live, noise, random_seed, record, together):
-        self.trained, self.model, self.trials, self.live = trained, model, trials, live
-        self.noise, self.random_seed, self.together = noise, random_seed, together
-        self.steps = int(trials.steps * trials.dt / model.dt + 0.5)
-        spiking = [group.name for group in model.groups if "spike" in getattr(group, "events", {})]
-        self.monitors = {name: SpikeMonitor(live[name]) for name in spiking}
-        self.states = {name: self._state_monitor(name) for name in dict.fromkeys([trained.output, *record])}
-
-    def _state_monitor(self, name):
-        group, _, variable = name.partition(".")
-        return StateMonitor(self.live[group], variable, record=True, when="end")
-
-    def __enter__(self):
-        self.live.network.add(*self.states.values(), *self.monitors.values())
-        self.live.network.store("start of a trial")
-        return self
-
-    def __exit__(self, *_):
-        """Leave a network that was given as it was, without the monitors."""
-        self.live.network.restore("start of a trial")
-        self.live.network.remove(*self.states.values(), *self.monitors.values())
-
-    def run(self, progress):
-        values, spikes, final = {name: [] for name in self.states}, {name: [] for name in self.monitors}, []
-        with tqdm(
-            total=len(self.trials), desc=f"Brian2, dt = {self.model.dt * 1e3:g} ms", disable=not progress
-        ) as bar:
-            for first in range(0, len(self.trials), self.together):
-                count = min(self.together, len(self.trials) - first)
-                self._some(first)
-                for name, monitor in self.states.items():
-                    values[name].append(self._recorded(monitor, name)[:, :count])
-                for name, monitor in self.monitors.items():
-                    spikes[name] += self._spikes(monitor, name)[:count]
-                final += self._final()[:count]
-                bar.update(count)
-        sizes = {group.name: self._size(group.name) for group in self.model.groups}
-        recorded = {name: np.concatenate(each, axis=1) for name, each in values.items()}
-        per_step = max(int(self.trials.dt / self.model.dt + 0.5), 1)
-        output = recorded[self.trained.output][per_step - 1 :: per_step]
-        return Simulated(output, spikes, sizes, self.model.dt, self.steps, final, recorded)
-
-    def _some(self, first):
-        """Run the trials from the first one on; copies without a trial of their own repeat the last one."""
-        network = self.live.network
-        chosen = np.minimum(np.arange(first, first + self.together), len(self.trials) - 1)
-        network.restore("start of a trial")
-        for name, source in self.trained.inputs.items():
-            write_input(self.live.inputs[name], _side_by_side(self.trials.inputs[source], chosen))
-        if self.random_seed is not None:
-            seed(self.random_seed + first)
-        if self.noise:
-            noise = {key: _side_by_side(np.asarray(value), chosen) for key, value in self.noise.items()}
-            freeze_noise(network, noise)
-        for group in self.model.groups:
-            for variable, expression in group.initial.items():
-                setattr(self.live[group.name], variable, expression)
-        network.run(self.steps * self.model.dt * second, namespace={})
-
-    def _size(self, name):
-        """Neurons, or synapses, of one copy."""
-        return self.model[name].n // self.together
-
-    def _recorded(self, monitor, name):
-        """A variable in every trial, (steps, copies, n); the arrays of monitors are reused."""
-        values = np.array(getattr(monitor, f"{name.partition('.')[2]}_")).T
-        return values.reshape(len(values), self.together, -1)
-
-    def _spikes(self, monitor, name):
-        """Neurons and steps of the spikes of every copy."""
-        copy, neuron = np.divmod(np.array(monitor.i[:]), self._size(name))
-        steps = np.rint(np.array(monitor.t_[:]) / self.model.dt).astype(int)
-        return [(neuron[copy == k], steps[copy == k]) for k in range(self.together)]
-
-    def _final(self):
-        """Value of every variable that may be assigned, by ``group.variable``, in every copy."""
-        trials = [{} for _ in range(self.together)]
-        for group in self.model.groups:
-            for variable in group.values:
-                value = np.array(self.live[group.name].variables[variable].get_value())
-                split = value.shape == (group.n,)
-                parts = value.reshape(self.together, -1) if split else [value] * self.together
-                for trial, part in zip(trials, parts):
-                    trial[f"{group.name}.{variable}"] = part
-        return trials
+def _trials_dt(trained):
+    """Time step of the trials: that of the timed inputs, on which their values are held."""
+    steps = {trained.model.input(name).dt for name in trained.inputs} or {trained.model.dt}
+    if len(steps) > 1:
+        listed = ", ".join(f"{dt * 1e3:g} ms" for dt in sorted(steps))
+        raise ValueError(f"The network's inputs have different time steps ({listed}): hand over the trials.")
+    return Quantity(steps.pop(), dim=second.dim)
 
 
-def _side_by_side(values, chosen):
-    """The rows of some trials, (time, batch, n), beside each other: (time, trials*n)."""
-    return values[:, chosen].reshape(len(values), -1)
+def _inputs(trained, trials):
+    """Name of every timed input to its values in all trials."""
+    inputs = {}
+    for name, source in trained.inputs.items():
+        timed = trained.model.input(name)
+        if source not in trials.inputs:
+            raise ValueError(
+                f"The network takes the task's input {source!r}, but the trials have "
+                f"{', '.join(trials.inputs) or 'none'}."
+            )
+        if abs(timed.dt - trials.dt) > 1e-6 * trials.dt:
+            raise ValueError(
+                f"The trials have a time step of {trials.dt / float(ms):g} ms, but the network's input "
+                f"{name!r} one of {timed.dt / float(ms):g} ms: draw them with dt={timed.dt / float(ms):g}*ms."
+            )
+        values = trials.inputs[source]
+        inputs[name] = values[:, :, 0] if timed.values.ndim == 1 and values.shape[2] == 1 else values
+    return inputs
+
+
+def _name(key, model):
+    group, variable = variable_name(key, model)
+    if variable in getattr(model[group], "events", {}):
+        raise UnknownName(
+            f"{group} is a group: its spikes are recorded anyway. Name a variable, '{group}.v'."
+        )
+    return f"{group}.{variable}"
+
+
+def _listed(perturbation):
+    if perturbation is None:
+        return []
+    return list(perturbation) if isinstance(perturbation, list | tuple) else [perturbation]
+
+
+def _refuse_live(live, perturbations):
+    if live is not None and perturbations:
+        raise ValueError(
+            "A perturbation is built into the network, so it cannot be done to one that is given as live=: "
+            "leave live= out."
+        )

@@ -79,7 +79,7 @@ def _by_dt(task, fresh, coarse, fine):
     """Accuracy with its 95 % interval and firing rates at each time step."""
     rows = []
     for simulated in (coarse, fine):
-        correct = task.score(simulated.output, fresh)
+        correct = task.score(simulated.outputs.values, fresh)
         low, high = wilson_interval(correct.sum(), len(correct))
         rates = simulated.rates("cells")
         rows.append(

@@ -73,7 +73,7 @@ def accuracies(point, trained):
     dt = read_quantity(point.brian2.dt)
     fine = bb.simulate(trained, trials, dt=dt, random_seed=point.seed + 1, together=TOGETHER)
     rows.append(_brian2_row(task, trials, fine, asked))
-    return rows, signed_choices(task, trials, fine.output) if point.psychometric else None
+    return rows, signed_choices(task, trials, fine.outputs.values) if point.psychometric else None
 
 
 def _trials(point, seed, number):
@@ -102,7 +102,7 @@ def _surrogate_output(trained, trials):
 
 def _brian2_row(task, trials, simulated, asked=None):
     """Accuracy of all trials, or of those that are `asked` for, and the mean rate of the neurons."""
-    correct = task.score(simulated.output, trials)
+    correct = task.score(simulated.outputs.values, trials)
     rates = [simulated.rates(group).mean() for group in simulated.spikes]
     rate = float(np.mean(rates)) if rates else None
     return _row("Brian2", simulated.dt, correct if asked is None else correct[asked]) | {"rate_hz": rate}

@@ -1,0 +1,407 @@
+"""Perturbations against networks that were perturbed by hand, between runs of Brian2."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from brian2 import (
+    Gohm,
+    Network,
+    NeuronGroup,
+    SpikeMonitor,
+    StateMonitor,
+    Synapses,
+    TimedArray,
+    ms,
+    mV,
+    pA,
+    prefs,
+    start_scope,
+)
+
+import brianbridge as bb
+from brianbridge.tasks import Trials
+
+EQUATIONS = """
+dv/dt = (-70*mV - v + 1*Gohm*I)/tau_m : volt (unless refractory)
+dx/dt = -x/(10*ms) : 1
+I = I_syn + stimulus(t, i) : amp
+I_syn : amp
+tau_m : second (constant)
+"""
+EPOCHS = {"first": (10, 30), "second": (30, 60)}
+STEPS, N = 80, 6
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return bb.Trained(
+        model=bb.wrap(build()[0]), inputs={"stimulus": "stimulus"}, output="cells.x", task="none"
+    )
+
+
+@pytest.fixture(scope="module")
+def trials():
+    rng = np.random.default_rng(5)
+    stimulus = 25e-12 + 20e-12 * rng.random((STEPS, 2, N))
+    epochs = {name: np.array([span, np.add(span, 5)]) for name, span in EPOCHS.items()}
+    return Trials(
+        {"stimulus": stimulus},
+        np.zeros((STEPS, 2, N)),
+        np.ones((STEPS, 2, N)),
+        epochs,
+        {"side": np.array([0, 1])},
+        0.001,
+    )
+
+
+@pytest.fixture(autouse=True)
+def numpy_target():
+    before, prefs.codegen.target = prefs.codegen.target, "numpy"
+    yield
+    prefs.codegen.target = before
+
+
+def build(stimulus=np.zeros((STEPS, N))):  # noqa: B008
+    """The network as a Brian2 user would write it."""
+    start_scope()
+    stimulus = TimedArray(stimulus * 1e12 * pA, dt=1 * ms)
+    cells = NeuronGroup(
+        N,
+        EQUATIONS,
+        threshold="v > -45*mV",
+        reset="v = -75*mV; x += 1",
+        refractory=2 * ms,
+        method="euler",
+        name="cells",
+        namespace={"stimulus": stimulus, "Gohm": Gohm},
+    )
+    cells.v, cells.tau_m = -70 * mV, [5, 8, 11, 14, 17, 20] * ms
+    rec = Synapses(
+        cells,
+        cells,
+        "ds/dt = -s/(5*ms) : amp (clock-driven)\nI_syn_post = s : amp (summed)\nw : amp (constant)",
+        on_pre="s += w",
+        method="euler",
+        name="rec",
+    )
+    rec.connect(condition="i != j")
+    rec.w = "(6 - 3*i)*pA"
+    return Network(cells, rec), cells, rec
+
+
+def by_hand(trials, trial, epoch, before_epoch, each_step=None):
+    """Change a network at the beginning of an epoch, and back at its end; v at the end of every step."""
+    network, cells, rec = build(trials.inputs["stimulus"][:, trial])
+    monitor, spikes = StateMonitor(cells, "v", record=True, when="end"), SpikeMonitor(cells)
+    network.add(monitor, spikes)
+    start, stop = trials.epochs[epoch][trial]
+    network.run(start * ms)
+    back = before_epoch(cells, rec) if before_epoch else None
+    v = [np.array(monitor.v_).T]
+    for _ in range(stop - start):
+        if each_step:
+            each_step(cells)
+        network.run(1 * ms)
+        if each_step:
+            each_step(cells)
+        v.append(np.array(cells.v_)[np.newaxis])
+    if back:
+        back()
+    network.run((STEPS - stop) * ms)
+    v.append(np.array(monitor.v_).T[stop:])
+    return np.concatenate(v), np.array(spikes.i), np.rint(spikes.t / ms).astype(int)
+
+
+def simulated(trained, trials, perturbation, **settings):
+    return bb.simulate(
+        trained, trials, perturbation=perturbation, record=["cells.v"], progress=False, **settings
+    )
+
+
+def agree(found, trials, epoch, before_epoch, each_step=None):
+    for trial in range(2):
+        v, neurons, steps = by_hand(trials, trial, epoch, before_epoch, each_step)
+        raster = np.zeros((STEPS, N), dtype=bool)
+        raster[steps, neurons] = True
+        assert np.array_equal(found.raster("cells", trial), raster)
+        assert np.array_equal(found.states["cells.v"][:, trial], v)
+
+
+def test_unperturbed_network_spikes(trained, trials):
+    found = simulated(trained, trials, None)
+    assert found.spikes["cells"].sizes["spike"] > 40
+    agree(found, trials, "first", None)
+
+
+def test_clamp(trained, trials):
+    perturbation = bb.perturb.clamp(
+        "cells", v=-100 * mV, where=bb.perturb.above_median("tau_m"), during="first"
+    )
+    found = simulated(trained, trials, perturbation)
+
+    def hold(cells):
+        cells.v[3:] = -100 * mV
+
+    agree(found, trials, "first", None, hold)
+    clamped = found.states["cells.v"] == -0.1
+    for trial, (start, stop) in enumerate(trials.epochs["first"]):
+        assert clamped[start:stop, trial, 3:].all()
+        assert not clamped[:start, trial].any() and not clamped[stop:, trial].any()
+        assert not clamped[:, trial, :3].any()
+
+
+def test_silence(trained, trials):
+    perturbation = bb.perturb.silence("rec", bb.perturb.from_neurons(bb.perturb.indices([0, 1])), "second")
+
+    def change(cells, rec):
+        weights = np.array(rec.w_)
+        rec.w[:2, :] = 0 * pA
+
+        def back():
+            rec.w_ = weights
+
+        return back
+
+    found = simulated(trained, trials, perturbation)
+    agree(found, trials, "second", change)
+    assert not np.array_equal(found.raster("cells"), simulated(trained, trials, None).raster("cells"))
+
+
+def test_scale_noisy_parameters_and_shuffle(trained, trials):
+    def change(cells, rec):
+        cells.tau_m = 2 * cells.tau_m
+
+        def back():
+            cells.tau_m = cells.tau_m / 2
+
+        return back
+
+    agree(
+        simulated(trained, trials, bb.perturb.scale("cells", tau_m=2, during="first")),
+        trials,
+        "first",
+        change,
+    )
+    before = trained.model["cells"].values["tau_m"]
+    model, _ = bb.perturb.shuffle("cells", "tau_m", bb.perturb.indices(slice(0, 4)), seed=2).applied(
+        trained.model, {}, trials
+    )
+    after = model["cells"].values["tau_m"]
+    assert np.array_equal(np.sort(after), before) and np.array_equal(after[4:], before[4:])
+    assert not np.array_equal(after, before)
+
+
+def test_a_constant_of_the_script_becomes_a_parameter(trained, trials):
+    found = simulated(trained, trials, bb.perturb.scale("cells", Gohm=0, during="first"))
+
+    def change(cells, rec):
+        cells.namespace["Gohm"] = 0 * Gohm
+        return lambda: cells.namespace.update(Gohm=Gohm)
+
+    agree(found, trials, "first", change)
+
+
+def test_inject(trained, trials):
+    perturbation = bb.perturb.inject("cells", I=30 * pA, where=bb.perturb.indices(5), during="first")
+    found = simulated(trained, trials, perturbation)
+    shifted = trials.inputs["stimulus"].copy()
+    for trial, (start, stop) in enumerate(trials.epochs["first"]):
+        shifted[start:stop, trial, 5] += 30e-12
+    by_input = simulated(trained, Trials(**(vars(trials) | {"inputs": {"stimulus": shifted}})), None)
+    assert np.array_equal(found.raster("cells"), by_input.raster("cells"))
+    assert np.allclose(found.states["cells.v"], by_input.states["cells.v"], rtol=0, atol=1e-15)
+
+
+def test_lesion(trained, trials):
+    chosen = bb.perturb.excitatory()
+    assert chosen.mask(trained.model, "cells").tolist() == [True, True, False, False, False, False]
+    perturbation = bb.perturb.lesion("cells", chosen, during="second")
+    found = simulated(trained, trials, perturbation)
+
+    def cut(cells, rec):
+        rec.w[:2, :] = 0 * pA
+
+    for trial, (start, stop) in enumerate(trials.epochs["second"]):
+        v, *_ = by_hand(trials, trial, "second", cut)
+        assert not found.raster("cells", trial)[start:stop, :2].any()
+        assert found.raster("cells", trial)[stop:, :2].any()  # they come back
+        assert np.array_equal(found.states["cells.v"][:stop, trial, 2:], v[:stop, 2:])
+
+
+def test_prune_the_whole_trial(trained, trials):
+    model, _ = bb.perturb.prune("rec", 0.4).applied(trained.model, {}, trials)
+    before, after = (np.abs(m["rec"].values["w"]) for m in (trained.model, model))
+    assert (after == 0).sum() == 12
+    assert before[after == 0].max() <= before[after > 0].min()
+
+
+def test_more_noise_of_the_same_numbers():
+    model = bb.load("li2020", cells=5, seed=1)
+    trained = bb.Trained(model=model, inputs={"stimulus": "stimulus"}, output="out.o")
+    trials = bb.tasks.ContextIntegration(fixation=20 * ms, response=30 * ms).trials(1, 2, 1 * ms)
+    numbers = np.random.default_rng(1).normal(size=(trials.steps, 2, 5))
+    doubled = numbers.copy()
+    for trial, (start, stop) in enumerate(trials.epochs["stimulus"]):
+        doubled[start:stop, trial] *= 2
+    settings = dict(record=["cells.v"], progress=False)
+    found, wanted = (
+        bb.simulate(
+            trained,
+            trials,
+            noise={"cells_stateupdater/0": noise},
+            perturbation=bb.perturb.noise("cells", 2, during="stimulus") if perturb else None,
+            **settings,
+        )
+        for noise, perturb in [(numbers, True), (doubled, False)]
+    )
+    assert np.allclose(found.states["cells.v"], wanted.states["cells.v"], rtol=1e-12, atol=0)
+
+
+def test_the_context_switches_at_the_beginning_of_an_epoch():
+    trials = bb.tasks.ContextIntegration().trials(1, 4, 1 * ms)
+    shown = bb.perturb.switch_context("stimulus").shown(trials).inputs["stimulus"]
+    old, start = trials.inputs["stimulus"], trials.epochs["stimulus"][0, 0]
+    assert np.array_equal(shown[:start], old[:start])
+    assert np.array_equal(shown[start:, :, [2, 3]], old[start:, :, [3, 2]])
+    assert np.array_equal(shown[..., :2], old[..., :2])
+
+
+def test_several_at_once_and_side_by_side(trained, trials):
+    several = [
+        bb.perturb.silence("rec", during="first"),
+        bb.perturb.silence("rec", bb.perturb.indices([3]), during="second"),
+        bb.perturb.clamp("cells", v=-80 * mV, where=bb.perturb.indices(0)),
+    ]
+    found = simulated(trained, trials, several)
+    assert (found.states["cells.v"][:, :, 0] == -0.08).all()
+    for trial in range(2):
+        start, stop = trials.epochs["first"][trial]
+        silenced = bb.simulate(
+            trained, trials, perturbation=several, record=["rec.w"], progress=False
+        ).states["rec.w"][:, trial]
+        assert not silenced[start:stop].any() and silenced[stop:, 0].all()
+        late = slice(*trials.epochs["second"][trial])
+        assert not silenced[late, 3].any() and silenced[late].any()
+    same = trials[[0, 0]]
+    alone, beside = (simulated(trained, same, several[0], together=n) for n in (1, 2))
+    assert np.array_equal(alone.states["cells.v"], beside.states["cells.v"])
+
+
+def test_surrogate_takes_the_same_steps(trained, trials):
+    several = [
+        bb.perturb.clamp("cells", v=-100 * mV, where=bb.perturb.below_median("tau_m"), during="first"),
+        bb.perturb.silence("rec", during="second"),
+    ]
+    brian2, surrogate = (simulated(trained, trials, several, device=d) for d in ("runtime", "surrogate"))
+    assert np.array_equal(brian2.raster("cells"), surrogate.raster("cells"))
+    assert np.allclose(brian2.states["cells.v"], surrogate.states["cells.v"], rtol=1e-12)
+
+
+def test_selections(trained):
+    p, model = bb.perturb, trained.model
+    tau = model["cells"].values["tau_m"]
+    assert np.array_equal(p.below_quantile("tau_m", 0.25).mask(model, "cells"), tau < np.quantile(tau, 0.25))
+    assert np.array_equal(p.above_quantile(-tau, 0.75).mask(model, "cells"), tau <= np.quantile(tau, 0.25))
+    both = p.above_median("tau_m") & ~p.indices([5])
+    assert both.mask(model, "cells").tolist() == [False, False, False, True, True, False]
+    assert np.array_equal(p.inhibitory().mask(model, "rec"), model["rec"].values["w"] < 0)
+    assert np.array_equal(p.onto_neurons(p.indices(2)).mask(model, "rec"), model["rec"].j == 2)
+    with pytest.raises(ValueError, match="no parameter 'tau'; it has"):
+        p.above_median("tau").mask(model, "cells")
+    with pytest.raises(ValueError, match="No element of cells is chosen by 'not all'"):
+        (~p.everything()).mask(model, "cells")
+    with pytest.raises(ValueError, match="known from simulated trials only"):
+        p.above_median(p.selectivity("side", "first")).mask(model, "cells")
+
+
+def test_selectivity_is_counted_in_the_unperturbed_network(trained, trials):
+    four = trials[[0, 0, 1, 1]]
+    plain = simulated(trained, four, None)
+    where = bb.perturb.above_quantile(bb.perturb.selectivity("side", "first"), 0.6)
+    found = bb.perturb.silence("rec", bb.perturb.from_neurons(where)).resolved(trained.model, plain)
+    counts = np.stack(
+        [plain.raster("cells", k)[slice(*four.epochs["first"][k])].sum("time") for k in range(4)]
+    )
+    d_prime = bb.analysis.d_prime(counts, four.conditions["side"])
+    chosen = np.flatnonzero(d_prime >= np.quantile(d_prime, 0.6))
+    assert np.array_equal(found.where.mask(trained.model, "rec"), np.isin(trained.model["rec"].i, chosen))
+
+
+@pytest.mark.parametrize(
+    "perturbation, message",
+    [
+        (bb.perturb.clamp("cells", I=1 * pA), "cells.I is none; cells has v, x"),
+        (bb.perturb.clamp("cell", v=1 * mV), "no group 'cell'; did you mean 'cells'"),
+        (bb.perturb.scale("cells", v=2), "is a state: clamp it"),
+        (bb.perturb.inject("cells", v=2 * mV), "'v' is none of I, I_syn, tau_m"),
+        (bb.perturb.noise("cells", 2), "have no noise xi"),
+        (bb.perturb.lesion("rec"), "for groups of neurons"),
+        (bb.perturb.silence("rec", during="third"), "no epoch 'third'"),
+        (bb.perturb.switch_context("first"), "say which ones"),
+    ],
+)
+def test_refusals(trained, trials, perturbation, message):
+    with pytest.raises(ValueError, match=message):
+        simulated(trained, trials, perturbation)
+
+
+class Judge:
+    """Says of each trial what the test wants it to say, from whether neuron 0 spiked in the first epoch."""
+
+    name, arguments = "judge", {}
+
+    def outcomes(self, output, trials):
+        active = np.max(output[..., 0], axis=0, where=trials.during("first"), initial=0) > 0.5
+        return np.where(active, "correct", np.where(trials.conditions["side"] == 1, "incorrect", "none"))
+
+
+def test_outcomes_of_several_networks(trained, trials):
+    many = trials[np.arange(20) % 2]
+    clamp = bb.perturb.clamp("cells", v=-80 * mV, where=bb.perturb.indices(0))
+    found = bb.perturb.outcomes(
+        {"a": trained, "b": trained}, Judge(), {"clamp": clamp}, many, epochs=["first", "second"],
+        progress=False, together=1,
+    )  # fmt: skip
+    assert found.networks == ("a", "b") and found.trials == 20
+    assert found.counts["clamp", "first"].tolist() == [[0, 10, 10]] * 2
+    rows = {(row["perturbation"], row["epoch"]): row for row in found.pooled}
+    assert rows["none", ""]["correct"] == rows["clamp", "second"]["correct"] == 1
+    assert rows["clamp", "first"]["difference"] == -1 and rows["clamp", "first"]["no response"] == 0.5
+    low, high = rows["clamp", "first"]["interval"]
+    assert low == pytest.approx(0, abs=1e-9) and high == pytest.approx(0.0876, abs=1e-3)  # Wilson, 0 of 40
+    assert found.rows[2]["network"] == "a" and found.rows[2]["p_trials"] == pytest.approx(2**-19)
+    assert len(found.rows) == 6
+    axes = found.figure().axes
+    assert axes[0].get_title() == "clamp" and len(axes[0].patches) == 9
+
+
+def test_figure_4_of_li2020_is_one_call():
+    networks = [
+        bb.Trained(
+            model=bb.load("li2020", cells=10, seed=k), task="delayed_match", inputs={"stimulus": "stimulus"},
+            output="out.o",
+        )
+        for k in range(2)
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="4 channels"):
+        bb.perturb.li2020_figure4(networks, trials=2, progress=False)
+
+
+def test_neither_simulation_nor_perturbation_needs_torch():
+    code = """
+import sys
+import numpy as np
+from brian2 import ms, mV, prefs
+import brianbridge as bb
+prefs.codegen.target = "numpy"
+trained = bb.Trained(model=bb.load("li2020", cells=4), task="context_integration",
+                     inputs={"stimulus": "stimulus"}, output="out.o")
+task = bb.tasks.ContextIntegration(fixation=5*ms, response=10*ms, stimulus=10*ms)
+found = bb.perturb.outcomes(trained, task, bb.perturb.clamp("cells", v=-100*mV, during="stimulus"), 2,
+                            progress=False)
+found.figure(); found.pooled; bb.simulate(trained, task, 2, progress=False).to_neo()
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
