@@ -5,8 +5,8 @@ The ladder of checks: is the trained network the network that it is said to be, 
     >>> report = bb.check(trained, dt=[1, 0.5, 0.1]*ms)  # doctest: +SKIP
     >>> report.save('report.html')  # doctest: +SKIP
 
-Each rung is a module with a function that takes a `Context` and returns a `Finding`; `ladder` numbers them and
-fixes their criteria. What needs torch is in `surrogate_side`, and only there.
+Each rung is a module with a function that takes a `Context` and returns a `Finding`; `ladder` numbers them
+and fixes their criteria. What needs torch is in `surrogate_side`, and only there.
 """
 
 from brianbridge.checks.ladder import LADDER, Rung

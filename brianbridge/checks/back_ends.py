@@ -11,6 +11,7 @@ from brianbridge.checks.noise import drawn_noise
 from brianbridge.comparison.watching import Difference
 from brianbridge.generation.frozen_noise import freeze_noise
 from brianbridge.model.rebuild import rebuild
+from brianbridge.simulation.standalone import DeviceMissing
 
 __all__ = ["measure"]
 
@@ -18,56 +19,73 @@ LOCKSTEPS = 40  # single steps that are compared in a network that goes its own 
 
 
 def measure(context):
-    """The same trials with the same noise on numpy and on cython.
+    """The same trials with the same noise on numpy and on the other back ends.
 
-    Where spikes differ, the network may be chaotic: then single steps from the same state are compared.
+    Where spikes differ on cython, the network may be chaotic: then single steps from the same state are
+    compared.
     """
-    if not CythonCodeObject.is_available():
-        raise NotRun("Brian2's cython target does not work here: no C++ compiler was found")
     trials, noise = context.few, drawn_noise(context.trained.model, context.few, context.seed)
     reference = context.run(context.trained.model, trials, noise=noise, target="numpy")
-    other = context.run(context.model, trials, noise=noise, target="cython")
-    differing, first = _differing(reference, other)
-    spikes = sum(len(steps) for group in reference.spikes.values() for _, steps in group)
-    row = {"back end": "cython", "spikes": spikes, "differing": differing, "first differing step": first}
-    data = {"trials": len(trials), "reference": "numpy", "back ends": [row], "lockstep": None}
-    if differing == 0:
-        value, passed = f"cython: all {spikes} spikes as on numpy", True
-    else:
+    spikes = sum(group.sizes["spike"] for group in reference.spikes.values())
+    rows, missing, passed, found = [], [], True, []
+    for name, settings in _wanted(context, missing).items():
+        try:
+            other = context.run(context.model, trials, noise=noise, **settings)
+        except DeviceMissing as why:
+            missing.append(f"{name}: {why}")
+            continue
+        rows.append(_row(name, spikes, *_differing(reference, other)))
+    if not rows:
+        raise NotRun("; ".join(missing))
+    data = {"trials": len(trials), "reference": "numpy", "back ends": rows, "lockstep": None}
+    for row in rows:
+        found.append(f"{row['back end']}: {row['differing']} of {spikes} spikes differ")
+    if any(row["differing"] for row in rows):
         events, worst = _lockstep(context, trials, noise)
         data["lockstep"] = {"steps": LOCKSTEPS, "differing events": events, "of their range": worst}
         passed = events == 0 and worst <= context.margins["back_ends"]
-        value = (
-            f"cython: {differing} of {spikes} spikes differ, from step {first} on; of {LOCKSTEPS} single steps "
-            f"{events} events differ, states by {worst:.2g} of their range"
-        )
+        found.append(f"of {LOCKSTEPS} single steps {events} events, and states by {worst:.2g} of their range")
     return Finding(
         verdict(passed),
-        value=value,
-        reason="C++ and CUDA: see the full ladder" if not context.sizes.full else "",
+        value="; ".join(found),
+        reason="; ".join(missing),
         data=data,
         tables=[
             Table(
                 "Back ends",
-                list(row),
-                [list(row.values())],
+                list(rows[0]),
+                [list(row.values()) for row in rows],
                 f"n = {len(trials)} trials with the same noise; reference: numpy.",
             )
         ],
     )
 
 
+def _wanted(context, missing):
+    """Settings of `simulate` for each back end; adds to what is missing."""
+    wanted = {}
+    if CythonCodeObject.is_available():
+        wanted["cython"] = {"target": "cython"}
+    else:
+        missing.append("cython: no C++ compiler was found")
+    if context.sizes.full:
+        wanted["C++ standalone"] = {"device": "cpp_standalone"}
+        missing.append("CUDA: bb.simulate(device='cuda_standalone') on a machine that has it")
+    return wanted
+
+
+def _row(name, spikes, differing, first):
+    return {"back end": name, "spikes": spikes, "differing": differing, "first differing step": first}
+
+
 def _differing(reference, other):
-    """Spikes on one side only, and the first step that has one."""
-    differing, first = 0, None
+    """Bins with a spike on one side only, and the first step that has one."""
+    differing, first = 0, []
     for group in reference.spikes:
-        for trial in range(len(reference.spikes[group])):
-            different = reference.raster(group, trial) != other.raster(group, trial)
-            differing += int(different.sum())
-            if different.any():
-                step = int(different.any(axis=1).argmax())
-                first = step if first is None else min(first, step)
-    return differing, first
+        different = reference.raster(group).values != other.raster(group).values
+        differing += int(different.sum())
+        first += [int(different.any(axis=(1, 2)).argmax())] if different.any() else []
+    return differing, min(first, default=None)
 
 
 def _lockstep(context, trials, noise):
@@ -109,22 +127,23 @@ class _Side:
             self.live.network.run(steps * self.model.dt * second, namespace={})
 
     def give(self):
-        """The whole state, spikes under way included; clocks by their time steps, since their names differ."""
-        network = self.live.network
-        network.store("lockstep")
-        state = dict(network._stored_state["lockstep"])
-        return {dt: state.pop(name) for dt, name in self._clocks()} | state
+        """The whole state, spikes under way included, with the names of the clocks."""
+        self.live.network.store("lockstep")
+        return self.live.network._stored_state["lockstep"], self._clocks()
 
-    def take(self, state):
-        """Go on from the state of another network with groups of the same names."""
-        network, state = self.live.network, dict(state)
-        network._stored_state["lockstep"] = {name: state.pop(dt) for dt, name in self._clocks()} | state
-        network.restore("lockstep")
+    def take(self, given):
+        """Go on from the state of another network with groups of the same names; those of clocks differ."""
+        state, clocks = given
+        own = {mine: state[theirs] for mine, theirs in zip(self._clocks(), clocks)}
+        self.live.network._stored_state["lockstep"] = state | own
+        self.live.network.restore("lockstep")
 
     def _clocks(self):
-        network = self.live.network
-        clocks = {part.clock for obj in network.objects for part in (obj, *obj.contained_objects)}
-        return [(clock.dt_, clock.name) for clock in clocks]
+        objects = list(self.live.network.objects)
+        for obj in objects:
+            objects += obj.contained_objects
+        clocks = {obj.clock for obj in objects if hasattr(obj, "clock")}
+        return [clock.name for clock in sorted(clocks, key=lambda clock: (clock.dt_, clock.name))]
 
     def states(self):
         return {

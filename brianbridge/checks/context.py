@@ -141,18 +141,20 @@ class Context:
 
     def run(self, model, trials, dt=None, **options):
         """Trials of any model in Brian2, as many side by side as the model allows; see `simulate`."""
+        if options.get("device", "runtime") == "runtime":
+            options["together"] = side_by_side(model, len(trials))
         return simulate(
             replace(self.trained, model=model),
+            self.task,
             trials,
             dt=None if dt is None else dt * second,
-            together=side_by_side(model, len(trials)),
             progress=False,
             **options,
         )
 
     def correct(self, output):
-        """Which of the fresh trials an output answers correctly, bool (trials,)."""
-        return np.asarray(self.task.score(output, self.trials), dtype=bool)
+        """Which of the fresh trials an output (time, trial, output) answers correctly: bool (trials,)."""
+        return np.asarray(self.task.score(np.asarray(output), self.trials), dtype=bool)
 
     def surrogate_side(self):
         """What compares with the surrogate.

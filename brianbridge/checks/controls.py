@@ -22,7 +22,7 @@ def measure(context):
     The first ones must be beaten (one-sided exact tests, Holm); a network without recurrence, or with a new
     readout alone, is a fact about the task and has no verdict.
     """
-    output = context.simulated().output
+    output = context.simulated().outputs.values
     correct = context.correct(output)
     chance = _shuffled_labels(context, output)
     controls = [
@@ -34,7 +34,7 @@ def measure(context):
         }
     ]
     for name, model, compulsory in _networks(context):
-        answered = context.correct(context.simulated(model=model).output)
+        answered = context.correct(context.simulated(model=model).outputs)
         controls.append(_control(name, correct, answered, compulsory))
     if context.sizes.full:
         refitted = refitted_output(context, context.untrained or _shuffled(context))

@@ -7,10 +7,9 @@ from brianbridge.checks.finding import Finding, NotApplicable, Table
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import accuracy_by_dt
+from brianbridge.simulation.result import OUTCOMES
 
 __all__ = ["draw", "equivalence_verdict", "in_points", "measure"]
-
-OUTCOMES = ("correct", "incorrect", "none")
 
 
 def measure(context):
@@ -20,12 +19,12 @@ def measure(context):
     corrected for their number by Holm's method.
     """
     margin = context.margins["performance"]
-    coarse = context.correct(context.simulated().output)
+    coarse = context.correct(context.simulated().outputs)
     rows = [_row(context, context.training_dt, coarse, None)]
     dependent = step_dependence(context.model)
     tests = []
     for dt in () if dependent else context.finer:
-        correct = context.correct(context.simulated(dt).output)
+        correct = context.correct(context.simulated(dt).outputs)
         tests.append(equivalence_of_paired_proportions(correct, coarse, margin))
         rows.append(_row(context, dt, correct, tests[-1]))
     data = {"trials": len(coarse), "steps": rows}
@@ -86,11 +85,8 @@ def _row(context, dt, correct, seen):
         "90 % to": 100 * seen.interval[1] if seen else None,
         "P (Holm)": None,
     }
-    outcomes = getattr(context.task, "outcomes", None)
-    if outcomes is not None:
-        seen = np.asarray(outcomes(simulated.output, context.trials))
-        row |= {name: float(np.mean(seen == name)) for name in OUTCOMES}
-    return row
+    decisions = simulated.decisions.values
+    return row | {name: float(np.mean(decisions == name)) for name in OUTCOMES}
 
 
 def _table(rows):

@@ -46,7 +46,7 @@ def _recorded(context, model, trials, variable):
     """On the time step of the trials, as the output is."""
     simulated = context.run(model, trials, random_seed=context.seed, record=[variable])
     every = max(int(trials.dt / simulated.dt + 0.5), 1)
-    return simulated.recorded[variable][every - 1 :: every]
+    return simulated.states[variable].values[every - 1 :: every]
 
 
 def _ridge(regressors, targets, mask):
