@@ -11,6 +11,6 @@ and fixes their criteria. What needs torch is in `surrogate_side`, and only ther
 
 from brianbridge.checks.ladder import LADDER, Rung
 from brianbridge.checks.reproduction import Reproduction, reproduce
-from brianbridge.checks.running import CheckOptionError, check
+from brianbridge.checks.running import CheckedTaskError, CheckOptionError, check
 
-__all__ = ["LADDER", "CheckOptionError", "Reproduction", "Rung", "check", "reproduce"]
+__all__ = ["LADDER", "CheckOptionError", "CheckedTaskError", "Reproduction", "Rung", "check", "reproduce"]

@@ -15,7 +15,7 @@ from brianbridge.simulation.standalone import DeviceMissing
 
 __all__ = ["measure"]
 
-LOCKSTEPS = 40  # single steps that are compared in a network that goes its own way
+LOCKSTEPS = 20  # single steps that are compared in a network that goes its own way
 
 
 def measure(context):
@@ -135,8 +135,14 @@ class _Side:
         """Go on from the state of another network with groups of the same names; those of clocks differ."""
         state, clocks = given
         own = {mine: state[theirs] for mine, theirs in zip(self._clocks(), clocks)}
-        self.live.network._stored_state["lockstep"] = state | own
+        others = {name: value for name, value in state.items() if name not in clocks}
+        self.live.network._stored_state["lockstep"] = others | own
         self.live.network.restore("lockstep")
+        for group in self.model.groups:  # but parameters are its own
+            variables = self.live[group.name].variables
+            for name, value in group.values.items():
+                if variables[name].constant and not variables[name].read_only:
+                    variables[name].set_value(value)
 
     def _clocks(self):
         objects = list(self.live.network.objects)

@@ -6,7 +6,7 @@ import numpy as np
 
 from brianbridge.checks.finding import Finding, Table, verdict
 from brianbridge.model.constraints import Dale
-from brianbridge.model.rebuild import rebuild
+from brianbridge.model.rebuild import rebuild, set_aside
 
 __all__ = ["measure"]
 
@@ -14,6 +14,7 @@ __all__ = ["measure"]
 def measure(context):
     """Values in a live Brian2 network against the trained file; then Dale's law, bounds and connections."""
     live = rebuild(context.model)
+    set_aside(live.groups.values())
     broken, rows = [], []
     for trainable in context.trained.model.trainable:
         for group, variable in trainable.targets:

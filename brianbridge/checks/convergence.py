@@ -10,7 +10,7 @@ from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsExc
 
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.model.groups import Neurons
-from brianbridge.model.rebuild import rebuild
+from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import errors_by_dt
 
@@ -122,7 +122,9 @@ def method_of(model, name):
     group = model[name]
     if isinstance(group.method, str):
         return group.method
-    live = rebuild(model)[name]
+    whole = rebuild(model)
+    set_aside(whole.groups.values())
+    live = whole[name]
     for candidate in group.method:
         try:
             StateUpdateMethod.stateupdaters[candidate](live.equations, live.variables)

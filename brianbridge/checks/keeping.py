@@ -19,7 +19,7 @@ class Kept:
     folder : path or None
         None keeps nothing.
     manifest : dict
-        A finding is used again only where its own manifest is the same, up to the margins of other rungs.
+        A finding is used again only where its own manifest is the same, up to what concerns other rungs.
     """
 
     def __init__(self, folder, manifest):
@@ -49,6 +49,7 @@ class Kept:
 
     def _fingerprint(self, rung):
         check = self.manifest["check"]
-        own = self.manifest | {"check": check | {"margins": check["margins"].get(rung.key)}}
+        of_this_rung = {"margins": check["margins"].get(rung.key), "only": None}
+        own = self.manifest | {"check": check | of_this_rung}
         own["trained"] = self.manifest["trained"] | {"file": None}
         return hashlib.sha256(json.dumps(plain(own), sort_keys=True).encode()).hexdigest()

@@ -60,7 +60,7 @@ class Rung:
         """The criterion in words, with its margin and, if it was changed, the default."""
         if self.margin is None:
             return self.criterion
-        text = self.criterion.format(margin=f"{margin:g}", points=f"{100 * margin:g}")
+        text = self.criterion.format(margin=f"{margin:g}".replace("e-0", "e-"), points=f"{100 * margin:g}")
         return text if margin == self.margin else f"{text} (changed; the default is {self.margin:g})"
 
 

@@ -15,13 +15,14 @@ LIBRARIES = ("brianbridge", "brian2", "numpy", "scipy", "sympy", "elephant", "to
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def manifest_of(context, ladder, source=None):
+def manifest_of(context, ladder, only=None, source=None):
     """Hashes of model, parameters and inputs; seeds, versions, preferences, dt, method, device and threads.
 
     Parameters
     ----------
     context : Context
     ladder : str
+    only : list of str, optional
     source : path, optional
         The file of the trained network.
 
@@ -54,6 +55,7 @@ def manifest_of(context, ladder, source=None):
         "inputs sha256": {name: _sha256(value) for name, value in trials.inputs.items()},
         "check": {
             "ladder": ladder,
+            "only": only,
             "seed": context.seed,
             "dt (ms)": [dt * 1e3 for dt in context.dts],
             "trials": len(trials),

@@ -64,18 +64,17 @@ def dale(model):
 
 
 def weights(model, fraction=0.01, seed=0):
-    """One per cent of the trained values of synapses (two at least) have changed places."""
-    rng = np.random.default_rng(seed)
-    for trainable in model.trainable:
-        group, _ = target = trainable.targets[0]
-        if group and hasattr(model[group], "i"):
-            values = np.array(model.initial_value(target))
-            if values.ndim == 1 and len(np.unique(values)) > 1:
-                chosen = rng.permutation(values.size)[: max(2, round(fraction * values.size))]
-                chosen = chosen[np.argsort(values[chosen])]
-                values[chosen] = values[np.roll(chosen, 1)]
-                return model.with_values({target: values})
-    raise ValueError("no trained synapses have different values")
+    """One per cent of the trained values of the most numerous synapses (two at least) have changed places."""
+    targets = [trainable.targets[0] for trainable in model.trainable]
+    synaptic = [(group, name) for group, name in targets if group and hasattr(model[group], "i")]
+    if not synaptic:
+        raise ValueError("nothing of the synapses of this network is trained")
+    target = max(synaptic, key=lambda target: model.initial_value(target).size)
+    values = np.array(model.initial_value(target))
+    chosen = np.random.default_rng(seed).permutation(values.size)[: max(2, round(fraction * values.size))]
+    chosen = chosen[np.argsort(values[chosen])]
+    values[chosen] = values[np.roll(chosen, 1)]
+    return model.with_values({target: values})
 
 
 def charge(model, factor=1.02):
@@ -84,8 +83,19 @@ def charge(model, factor=1.02):
 
 
 def charge_per_step(model):
-    """The charge of a recurrent spike grows with the time step, as where a text forgets ``*(1*ms)``."""
-    return _recurrent(model, lambda group: _with_increments(group, f"(dt/({group.dt!r}*second))*"))
+    """What a spike adds grows with the time step, as where a text forgets ``*(1*ms)``.
+
+    At the training's time step nothing is different.
+    """
+    factor = f"(dt/({model.dt!r}*second))*"
+    model = _recurrent(model, lambda group: _with_increments(group, factor))
+    groups = tuple(
+        replace(group, codes={event: _scaled(code, factor) for event, code in group.codes.items()})
+        if hasattr(group, "codes")
+        else group
+        for group in model.groups
+    )
+    return replace(model, groups=groups)
 
 
 def readout(model):
@@ -166,7 +176,9 @@ def _pathways(group, change):
 
 
 def _with_increments(group, factor):
-    return replace(
-        group,
-        pathways=_pathways(group, lambda p: {"code": INCREMENT.sub(rf"\g<1>{factor}(\g<2>)", p.code)}),
-    )
+    return replace(group, pathways=_pathways(group, lambda pathway: {"code": _scaled(pathway.code, factor)}))
+
+
+def _scaled(code, factor):
+    """Statements ``x += a`` as ``x += factor*(a)``."""
+    return INCREMENT.sub(rf"\g<1>{factor}(\g<2>)", code)

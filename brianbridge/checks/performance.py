@@ -21,7 +21,7 @@ def measure(context):
     margin = context.margins["performance"]
     coarse = context.correct(context.simulated().outputs)
     rows = [_row(context, context.training_dt, coarse, None)]
-    dependent = step_dependence(context.model)
+    dependent = step_dependence(context.trained.model)
     tests = []
     for dt in () if dependent else context.finer:
         correct = context.correct(context.simulated(dt).outputs)

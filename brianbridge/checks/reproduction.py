@@ -80,6 +80,7 @@ def reproduce(path, trained=None, task=None, *, untrained=None, progress=True):
         trained,
         task,
         ladder=asked["ladder"],
+        only=asked["only"],
         dt=asked["dt (ms)"] * ms,
         margins=asked["margins"],
         untrained=untrained,

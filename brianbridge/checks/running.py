@@ -17,7 +17,7 @@ from brianbridge.tasks import make
 from brianbridge.tasks.registry import UnknownTaskError
 from brianbridge.trained.network import Trained
 
-__all__ = ["CheckOptionError", "check", "report_of"]
+__all__ = ["CheckOptionError", "CheckedTaskError", "check", "report_of"]
 
 LADDERS = {"quick": QUICK, "full": FULL}
 
@@ -26,11 +26,16 @@ class CheckOptionError(ValueError):
     """A check cannot be carried out as it was asked for."""
 
 
+class CheckedTaskError(ValueError):
+    """The task of a trained network is not known: there are no trials to check it with."""
+
+
 def check(
     trained,
     task=None,
     *,
     ladder="quick",
+    only=None,
     dt=None,
     margins=None,
     model=None,
@@ -49,6 +54,8 @@ def check(
         Needed where the network was trained for a task of the user's own.
     ladder : {'quick', 'full'}
         Quick takes minutes, and says what it leaves out; full runs every rung.
+    only : sequence of str, optional
+        Keys of the rungs that are wanted (see `LADDER`); the others are listed as not run.
     dt : Quantity, optional
         Time steps for the task's performance: ``[1, 0.5, 0.1]*ms``. The training's is always among them.
     margins : dict of str to float, optional
@@ -74,7 +81,9 @@ def check(
     Raises
     ------
     CheckOptionError
-        If the ladder, a margin or the task is unknown, or the network has no task.
+        If the ladder, a check or a margin is unknown.
+    CheckedTaskError
+        If the network has no task, or one of its user's own that was not handed over.
     TrainedFileError
         If the file is damaged.
 
@@ -96,10 +105,11 @@ def check(
         margins=_margins(margins),
         seed=seed,
     )
-    manifest = manifest_of(context, ladder, source)
+    only = _only(only)
+    manifest = manifest_of(context, ladder, only, source)
     kept = Kept(out, manifest)
     findings = {}
-    rungs = [rung for rung in LADDER if rung.quick or context.sizes.full]
+    rungs = [r for r in LADDER if (r.quick or context.sizes.full) and (only is None or r.key in only)]
     with tqdm(rungs, desc="checks", disable=not progress) as bar:
         for rung in bar:
             bar.set_postfix_str(rung.name)
@@ -118,13 +128,13 @@ def _task(trained, task):
     if task is not None:
         return task
     if not trained.task:
-        raise CheckOptionError(
+        raise CheckedTaskError(
             "This network has no task, so there are no trials to check it with: bb.check(trained, task)."
         )
     try:
         return make(trained.task, **trained.arguments)
     except UnknownTaskError:
-        raise CheckOptionError(
+        raise CheckedTaskError(
             f"This network was trained for {trained.task!r}, a task of its user's own, which files do not hold. Hand it "
             "over in Python: bb.check(trained, MyTask())."
         ) from None
@@ -136,13 +146,27 @@ def _sizes(ladder):
     return LADDERS[ladder]
 
 
+def _only(keys):
+    if keys is None:
+        return None
+    known = [rung.key for rung in LADDER]
+    for key in keys:
+        if key not in known:
+            raise CheckOptionError(_unknown("There is no check", key, known))
+    return sorted(keys)
+
+
+def _unknown(what, key, known):
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{what} {key!r}; there are {', '.join(known)}.{hint}"
+
+
 def _margins(given):
     default = {rung.key: rung.margin for rung in LADDER if rung.margin is not None}
     for key, margin in (given or {}).items():
         if key not in default:
-            close = difflib.get_close_matches(key, default, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise CheckOptionError(f"No check has a margin {key!r}; there are {', '.join(default)}.{hint}")
+            raise CheckOptionError(_unknown("No check has a margin", key, default))
         if not (isinstance(margin, int | float) and margin > 0):
             raise CheckOptionError(f"The margin of {key} is {margin!r}; expected a positive number.")
     return default | {key: float(margin) for key, margin in (given or {}).items()}
@@ -200,7 +224,12 @@ def report_of(context, manifest, findings):
         finding = findings.get(rung.key)
         margin = context.margins.get(rung.key)
         if finding is None:
-            finding = Finding("not run", reason="the quick ladder leaves it out; --ladder full runs it")
+            why = (
+                "the quick ladder leaves it out"
+                if not (rung.quick or context.sizes.full)
+                else "not asked for"
+            )
+            finding = Finding("not run", reason=why)
         reason = finding.reason
         if not context.sizes.full and rung.left_out and finding.verdict in ("pass", "fail"):
             reason = "; ".join(filter(None, [reason, f"quick: left out or shortened: {rung.left_out}"]))

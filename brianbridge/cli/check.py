@@ -8,9 +8,9 @@ from brianbridge.cli.tables import table
 
 HELP = "check a trained network: is it in Brian2 what it is said to be, and do its claims survive?"
 DESCRIPTION = """\
-Runs the ladder of checks on a trained network and writes report.html and report.json. Quick takes a few minutes for a
-hundred neurons and says what it leaves out. What is finished is kept in the folder: an interrupted check goes on where
-it was."""
+Runs the ladder of checks on a trained network and writes report.html and report.json. Quick takes a few
+minutes for a hundred neurons and says what it leaves out. What is finished is kept in the folder: an
+interrupted check goes on where it was."""
 EXAMPLE = """\
   brianbridge check trained.safetensors
   brianbridge check trained.safetensors --ladder full --out check/ --margin performance=0.05
@@ -23,6 +23,9 @@ def add_arguments(parser):
         "trained", metavar="TRAINED", help="a .safetensors file that fit(...).save() has written"
     )
     parser.add_argument("--ladder", choices=("quick", "full"), default="quick")
+    parser.add_argument(
+        "--only", metavar="CHECK,...", help="only these checks, such as transcription,performance"
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="default: check-NAME, in the present folder")
     parser.add_argument(
         "--dt", metavar="MS,...", type=_steps, help="time steps in ms for the task's performance"
@@ -42,7 +45,7 @@ def carry_out(arguments):
     """Check, write the report, and tell the verdicts."""
     from brian2 import BrianLogger, ms
 
-    from brianbridge.checks import CheckOptionError, check
+    from brianbridge.checks import CheckedTaskError, CheckOptionError, check
     from brianbridge.trained.network import TrainedFileError
 
     BrianLogger.log_level_error()
@@ -52,6 +55,7 @@ def carry_out(arguments):
         report = check(
             source,
             ladder=arguments.ladder,
+            only=None if arguments.only is None else arguments.only.split(","),
             dt=None if arguments.dt is None else arguments.dt * ms,
             margins=dict(arguments.margin),
             out=out,
@@ -60,7 +64,9 @@ def carry_out(arguments):
     except TrainedFileError as error:
         raise Problem(str(error), BAD_INPUT) from None
     except CheckOptionError as error:
-        raise Problem(str(error), USAGE if dict(arguments.margin) else BAD_INPUT) from None
+        raise Problem(str(error), USAGE) from None
+    except CheckedTaskError as error:
+        raise Problem(str(error), BAD_INPUT) from None
     document = report.as_dict() | {"html": str(out / "report.html"), "out": str(out)}
     return Answer(document, _text(report, out), status_of(report))
 

@@ -7,8 +7,8 @@ from brianbridge.cli.tables import table
 
 HELP = "run the checks of a report again and compare every number"
 DESCRIPTION = """\
-Reads the manifest in a report's JSON, carries the same checks out again, and compares all numbers (to 1e-9 of each).
-The trained network is looked for where the manifest says, and beside the report."""
+Reads the manifest in a report's JSON, carries the same checks out again, and compares all numbers (to 1e-9
+of each). The trained network is looked for where the manifest says, and beside the report."""
 EXAMPLE = """\
   brianbridge reproduce check-trained/report.json
   brianbridge reproduce report.json --trained network.safetensors --json"""
@@ -25,14 +25,14 @@ def carry_out(arguments):
     """Check again, and list what is not the same."""
     from brian2 import BrianLogger
 
-    from brianbridge.checks import CheckOptionError, reproduce
+    from brianbridge.checks import CheckedTaskError, CheckOptionError, reproduce
     from brianbridge.checks.reproduction import ReportFileError
     from brianbridge.trained.network import TrainedFileError
 
     BrianLogger.log_level_error()
     try:
         seen = reproduce(arguments.report, arguments.trained)
-    except (ReportFileError, TrainedFileError, CheckOptionError) as error:
+    except (ReportFileError, TrainedFileError, CheckOptionError, CheckedTaskError) as error:
         raise Problem(str(error), BAD_INPUT) from None
     keys = "place", "in the report", "now"
     document = {
