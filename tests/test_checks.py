@@ -125,22 +125,19 @@ def pushing_network(task):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rung", ["precision", "back_ends", "performance", "controls"])
+@pytest.mark.parametrize("rung", ["precision", "performance", "controls"])
 def test_rungs_that_need_a_task_pass_the_true_network_and_fail_their_mutants(decided, rung, monkeypatch):
     monkeypatch.setitem(running.LADDERS, "quick", replace(TINY, trials=100, refinements=(1, 10)))
     assert climb(decided, rung) == {rung: "pass"}
     for mutant in next(r.mutants for r in LADDER if r.key == rung):
-        if rung == "back_ends":  # needs recurrent synapses
-            continue
         assert climb(decided, rung, model=mutants.MUTANTS[mutant](decided.model)) == {rung: "fail"}, mutant
 
 
 @pytest.mark.slow
 def test_back_ends_agree_and_tell_mutants(trained):
     assert climb(trained, "back_ends") == {"back_ends": "pass"}
-    for mutant in ("weights", "charge"):
-        changed = mutants.MUTANTS[mutant](trained.model)
-        assert climb(trained, "back_ends", model=changed) == {"back_ends": "fail"}, mutant
+    changed = mutants.shuffled(trained.model)
+    assert climb(trained, "back_ends", model=changed) == {"back_ends": "fail"}
 
 
 # -- options ------------------------------------------------------------------------------------------
@@ -301,7 +298,8 @@ def test_files_that_cannot_be_used(file, trained, tmp_path, capsys):
     content[-20] ^= 255
     file.write_bytes(content)
     assert main(["check", str(file)]) == 65
-    assert "damaged" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith(f"brianbridge: {file}") and len(said.splitlines()) == 1
     own = replace(trained, task="hold").save(tmp_path / "own.safetensors")
     assert main(["check", str(own)]) == 65
     assert "'hold'" in capsys.readouterr().err

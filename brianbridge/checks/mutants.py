@@ -2,7 +2,7 @@
 Mutants: models with one deliberate fault, the positive controls of the ladder.
 
 A check that no mutant can fail shows nothing. Each function takes a model and returns it with the fault;
-``bb.check(trained, model=mutants.delay(trained.model))`` examines the mutant as if it were the trained network.
+``bb.check(trained, model=mutants.delay(trained.model))`` examines the mutant as if it were the network.
 Which rung must fail which mutant is written in `ladder`; the tests see to it.
 """
 

@@ -94,8 +94,8 @@ def _table(rows):
         "Task performance at each time step",
         list(rows[0]),
         [list(row.values()) for row in rows],
-        "The same fresh trials at each step, in Brian2, noise drawn anew; intervals of accuracy are Wilson's, "
-        "those of the paired difference Agresti and Min's.",
+        "The same fresh trials at each step, in Brian2, noise drawn anew. Intervals of accuracy: Wilson; "
+        "of the paired difference: Agresti and Min.",
     )
 
 
@@ -112,8 +112,8 @@ def draw(finding):
     return [
         CaptionedFigure(
             figure,
-            f"Fraction of n = {finding.data['trials']} fresh trials that are correct in Brian2 at each time step, "
-            "with Wilson's 95 % intervals. The network was trained at the coarsest one; nothing was retrained.",
+            f"Fraction of n = {finding.data['trials']} fresh trials that are correct in Brian2, "
+            "with Wilson's 95 % intervals. Nothing was retrained.",
             "Accuracy of the trained network against the time step",
             "Task performance",
         )

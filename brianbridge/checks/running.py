@@ -135,8 +135,8 @@ def _task(trained, task):
         return make(trained.task, **trained.arguments)
     except UnknownTaskError:
         raise CheckedTaskError(
-            f"This network was trained for {trained.task!r}, a task of its user's own, which files do not hold. Hand it "
-            "over in Python: bb.check(trained, MyTask())."
+            f"This network was trained for {trained.task!r}, a task of its user's own, which files do not "
+            "hold. Hand it over in Python: bb.check(trained, MyTask())."
         ) from None
 
 
@@ -257,7 +257,7 @@ def report_of(context, manifest, findings):
 def _title(context):
     groups = [g for g in context.trained.model.groups if "spike" in getattr(g, "events", {})]
     neurons = sum(group.n for group in groups)
-    return f"{context.trained.task.replace('_', ' ').capitalize()}: a trained network of {neurons} spiking neurons"
+    return f"{context.trained.task.replace('_', ' ').capitalize()}: {neurons} spiking neurons"
 
 
 def _summary(context, report):
@@ -266,6 +266,6 @@ def _summary(context, report):
     ending = f" Failed: {'; '.join(failed)}." if failed else ""
     steps = ", ".join(f"{dt * 1e3:g}" for dt in context.dts)
     return (
-        f"Trained with steps of {context.training_dt * 1e3:g} ms, examined in Brian2 with steps of {steps} ms on "
+        f"Trained with steps of {context.training_dt * 1e3:g} ms, examined in Brian2 with {steps} ms on "
         f"{len(context.trials)} fresh trials: {counts}.{ending}"
     )

@@ -43,7 +43,7 @@ def errors_by_dt(dt, errors, nominal):
 
     Parameters
     ----------
-    dt : array (n,)
+    dt : dict of str to array (n,)
         In ms.
     errors : dict of str to array (n,)
         Relative errors; NaN is left out.
@@ -57,7 +57,7 @@ def errors_by_dt(dt, errors, nominal):
     figure = new_figure(height=2.8)
     ax = figure.subplots()
     for number, (name, error) in enumerate(errors.items()):
-        dt_seen, error = same_length(dt=dt, error=np.asarray(error, dtype=float))
+        dt_seen, error = same_length(dt=dt[name], error=np.asarray(error, dtype=float))
         colour = OUTPUTS[number % len(OUTPUTS)]
         ax.loglog(dt_seen, error, "o-", color=colour, markersize=3.5, label=literal(name))
         known = np.flatnonzero(np.isfinite(error) & (error > 0))
@@ -66,7 +66,7 @@ def errors_by_dt(dt, errors, nominal):
             slope = error[at] * (dt_seen / dt_seen[at]) ** nominal[name]
             ax.loglog(dt_seen, slope, color=UNSIGNED, linewidth=0.8, linestyle="--")
     ax.set(xlabel="time step (ms)", ylabel="relative error")
-    _step_axis(ax, np.asarray(dt))
+    _step_axis(ax, np.concatenate(list(dt.values())))
     ax.legend(loc="best")
     return figure
 
