@@ -98,9 +98,7 @@ def test_every_rung_has_a_mutant_and_every_mutant_a_rung():
 @pytest.fixture(scope="module")
 def decided(trained):
     """A network that does its task: neurons follow the streams, nothing is recurrent."""
-    task = bb.tasks.ContextIntegration(
-        fixation=10 * ms, stimulus=100 * ms, response=60 * ms, noise=0.1, rule="sign of mean"
-    )
+    task = bb.tasks.ContextIntegration(fixation=10 * ms, stimulus=100 * ms, response=60 * ms, noise=0.1)
     return pushing_network(task)
 
 
@@ -111,7 +109,7 @@ def pushing_network(task):
     w_in = model["w_in"]
     values = {
         ("w_in", "w"): 3e-10 * sign[w_in.j] * (w_in.i < 2),
-        ("w_out", "w"): sign.copy(),
+        ("w_out", "w"): 8 * sign,
         ("cells", "tau_r"): np.full(20, 0.1),
         ("rec", "w"): model["rec"].values["w"] * 0,
     }

@@ -59,7 +59,7 @@ def measure(context):
                 "Controls",
                 list(controls[0]),
                 [list(row.values()) for row in controls],
-                f"The same n = {len(correct)} fresh trials in Brian2 at the training's time step; the trained "
+                f"The same n = {len(correct)} fresh trials in Brian2 at the training's dt; the trained "
                 f"network: {correct.mean():.0%} (95 % interval {low:.0%} to {high:.0%}). One-sided exact "
                 f"tests, paired by trial; shuffled labels: mean of {PERMUTATIONS} permutations.",
             )

@@ -16,8 +16,8 @@ from brianbridge.report.figures import errors_by_dt
 
 __all__ = ["NOMINAL", "draw", "isolated", "measure", "method_of"]
 
-#: Order of Brian2's integrators for equations without noise. (The deterministic part of milstein and heun is a
-#: step of Euler's.) ``exact`` has no error but rounding.
+#: Order of Brian2's integrators for equations without noise. (The deterministic part of milstein and heun is
+#: a step of Euler's.) ``exact`` has no error but rounding.
 NOMINAL = {"euler": 1, "exponential_euler": 1, "milstein": 1, "heun": 1, "rk2": 2, "rk4": 4}
 EXACT = {"exact", "linear", "independent"}
 
@@ -92,7 +92,7 @@ def measure(context):
                 "Order of convergence below threshold",
                 ["variable", "method", "nominal order", "slope", "within the margin"],
                 rows,
-                f"Regression over four time steps; reference: rk4 with {context.training_dt * 1e3 / REFERENCE:g} "
+                f"Regression over four time steps; reference: rk4, {context.training_dt * 1e3 / REFERENCE:g} "
                 "ms. Without threshold, noise and synapses.",
             )
         ],

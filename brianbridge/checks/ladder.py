@@ -9,7 +9,9 @@ from brianbridge.checks import (
     controls,
     convergence,
     performance,
+    perturbation,
     precision,
+    time_steps,
     transcription,
 )
 
@@ -101,12 +103,24 @@ LADDER = (
         "back_ends",
         "Back ends of Brian2",
         back_ends.measure,
-        "the same spikes in the same steps; where a network is chaotic, single steps from the same state have "
+        "the same spikes in the same steps; where a network is chaotic, single steps from one state have "
         "the same spikes, and no state differs by more than {margin} of its range",
         margin=1e-9,
         detects="one spike in another step",
         mutants=("shuffled",),
         left_out="the C++ build",
+    ),
+    Rung(
+        6,
+        "time_steps",
+        "The network at finer time steps",
+        time_steps.measure,
+        "on the same Brownian path, spikes are no farther from those at the training's dt than {margin} times "
+        "the distance between two draws of the noise (Victor and Purpura)",
+        margin=1.0,
+        mutants=("charge_per_step",),
+        draw=time_steps.draw,
+        quick=False,
     ),
     Rung(
         7,
@@ -136,5 +150,16 @@ LADDER = (
         "every trained value in Brian2 has the bits of the file and keeps its constraint",
         detects="one bit of one value",
         mutants=("dale", "weights", "bounds"),
+    ),
+    Rung(
+        9,
+        "perturbation",
+        "Perturbation: a tenth of the recurrent weights pruned",
+        perturbation.measure,
+        "without the weakest tenth of the recurrent weights, performance changes by less than {points} "
+        "points (paired equivalence test, 5 %)",
+        margin=0.1,
+        mutants=(),
+        left_out="100 trials instead of 400",
     ),
 )

@@ -71,6 +71,39 @@ def errors_by_dt(dt, errors, nominal):
     return figure
 
 
+@figure_style()
+def attribution_of_rates(causes, rates, distances, null):
+    """
+    Rates and distances of spike trains, with one cause of a change after the other undone.
+
+    Parameters
+    ----------
+    causes : sequence of str
+    rates : array (n,)
+        In Hz.
+    distances : array (n,)
+        To the first of them.
+    null : float
+        The distance between two draws of the noise.
+
+    Returns
+    -------
+    `matplotlib.figure.Figure`
+    """
+    rates, distances = same_length(rates=rates, distances=distances)
+    figure = new_figure(height=3.2)
+    above, below = figure.subplots(2, 1, sharex=True)
+    place = np.arange(len(rates))
+    above.plot(place, rates, "o-", color=INK, markersize=4)
+    above.axhline(rates[0], color=UNSIGNED, linewidth=0.8, linestyle="--")
+    above.set(ylabel="mean rate (Hz)", ylim=(0, None))
+    below.plot(place[1:], distances[1:], "o-", color=OUTPUTS[1], markersize=4)
+    below.axhline(null, color=UNSIGNED, linewidth=0.8, linestyle="--")
+    below.set(ylabel="distance", ylim=(0, None), xticks=place)
+    below.set_xticklabels([literal(cause) for cause in causes], rotation=25, ha="right")
+    return figure
+
+
 def _step_axis(ax, dt):
     """A logarithmic axis with a tick at every time step."""
     ax.set_xscale("log")
