@@ -11,6 +11,7 @@ from brian2 import ms
 import brianbridge as bb
 from brianbridge.analysis import equivalence_of_paired_proportions
 from brianbridge.checks import LADDER, mutants, reproduce, running
+from brianbridge.checks.attribution import CAUSES, with_causes
 from brianbridge.checks.context import Sizes
 from brianbridge.checks.finding import Finding, Table
 from brianbridge.checks.keeping import Kept
@@ -91,7 +92,7 @@ def test_mutants_fail_their_rung(trained, mutant, rung):
 
 
 def test_every_rung_has_a_mutant_and_every_mutant_a_rung():
-    assert all(rung.mutants for rung in LADDER)
+    assert [rung.key for rung in LADDER if not rung.mutants] == ["perturbation"]
     assert {mutant for rung in LADDER for mutant in rung.mutants} == set(mutants.MUTANTS)
 
 
@@ -129,6 +130,30 @@ def test_rungs_that_need_a_task_pass_the_true_network_and_fail_their_mutants(dec
     assert climb(decided, rung) == {rung: "pass"}
     for mutant in next(r.mutants for r in LADDER if r.key == rung):
         assert climb(decided, rung, model=mutants.MUTANTS[mutant](decided.model)) == {rung: "fail"}, mutant
+
+
+@pytest.mark.slow
+def test_finer_steps_on_the_same_path(trained, monkeypatch):
+    monkeypatch.setitem(running.LADDERS, "full", replace(TINY, few=2, full=True))
+    report = bb.check(trained, ladder="full", only=["time_steps"], dt=[0.5, 0.25] * ms, progress=False)
+    assert verdicts(report)["time_steps"] == "pass" and len(report.figures) == 1
+    found = report.data["time_steps"]
+    assert [row["dt (ms)"] for row in found["steps"]] == pytest.approx([1, 0.5, 0.25])
+    assert found["steps"][0]["Victor-Purpura"] == 0
+    assert found["nudged by 1e-9 mV"]["Victor-Purpura"] < found["other noise"]["Victor-Purpura"]
+    assert [row["cause"] for row in found["attribution"]] == ["training's step", "as is", *CAUSES]
+
+
+def test_causes_of_the_time_step_are_undone(trained):
+    model = with_causes(trained.model, CAUSES, 1e-3, 1e-4)
+    cells, before = model["cells"], trained.model["cells"]
+    assert cells.refractory == 1e-3
+    assert "theta" in cells.events["spike"] and "0.5826" in cells.events["spike"]
+    tau, matched = before.values["tau_m"], cells.values["tau_m"]
+    assert np.allclose((1 - 1e-3 / tau), np.exp(-1e-3 / matched))
+    assert np.allclose(model["rec"].pathways[0].delay, 0.9e-3)
+    assert np.array_equal(cells.values["R"], before.values["R"])
+    model.network(dt=0.1 * ms).run(1 * ms)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What a time step does to a network, cause by cause: each can be made at a finer step as it was at a coarser."""
+"""What a time step does to a network: cause by cause, made at a finer step as it was at a coarser one."""
 
 import re
 from dataclasses import replace

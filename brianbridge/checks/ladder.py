@@ -115,8 +115,8 @@ LADDER = (
         "time_steps",
         "The network at finer time steps",
         time_steps.measure,
-        "on the same Brownian path, spikes are no farther from those at the training's dt than {margin} times "
-        "the distance between two draws of the noise (Victor and Purpura)",
+        "on the same Brownian path, spikes are no farther from those at the training's dt than {margin} "
+        "times the distance between two draws of the noise (Victor and Purpura)",
         margin=1.0,
         mutants=("charge_per_step",),
         draw=time_steps.draw,

@@ -29,6 +29,7 @@ __all__ = [
     "weights",
 ]
 
+SUMMED = re.compile(r"(?m)^(\s*\w+_post\s*=\s*)(.*?)(:.*summed.*)$")
 INCREMENT = re.compile(r"(\w+\s*[+-]=\s*)([^;\n#]+)")
 
 
@@ -99,13 +100,10 @@ def charge_per_step(model):
 
 
 def readout(model):
-    """The output has the other sign."""
+    """What is summed up in groups that do not spike, such as an output, has the other sign."""
     groups = tuple(
-        replace(
-            group,
-            equations=re.sub(r"(?m)^(\s*\w+_post\s*=\s*)(.*?)(:.*summed.*)$", r"\1-(\2)\3", group.equations),
-        )
-        if hasattr(group, "i") and not any(p.code for p in group.pathways)
+        replace(group, equations=SUMMED.sub(r"\1-(\2)\3", group.equations))
+        if hasattr(group, "i") and "spike" not in getattr(model[group.target[0]], "events", {})
         else group
         for group in model.groups
     )
