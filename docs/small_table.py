@@ -10,16 +10,31 @@ HEADING = (
 )
 
 
+CURVES = "| Network | μ (% coherence) | σ (% coherence) | Trials at each coherence |\n" + "|---" * 4 + "|\n"
+
+
 def table():
-    """One row for each point, as Markdown."""
-    systems = json.loads(RESULTS.read_text())
-    rows = [
-        _row(f"{system}.{name}", point)
-        for system, points in systems.items()
+    """One row for each point, and one for each psychometric curve, as Markdown."""
+    points = {
+        f"{system}.{name}": point
+        for system, points in json.loads(RESULTS.read_text()).items()
         for name, point in points.items()
         if isinstance(point, dict)
+    }
+    rows = [_row(name, point) for name, point in points.items()]
+    curves = [
+        _curve(name, point["psychometric"]) for name, point in points.items() if "psychometric" in point
     ]
-    return HEADING + "\n".join(rows) + "\n"
+    return HEADING + "\n".join(rows) + "\n\n" + CURVES + "\n".join(curves) + "\n"
+
+
+def _curve(name, curve):
+    def with_interval(key):
+        low, high = curve[f"{key}_interval"]
+        return f"{curve[key]:.2g} ({low:.2g} to {high:.2g})"
+
+    trials = " or ".join(map(str, sorted(set(curve["trials"]))))
+    return f"| `{name}` | {with_interval('mu')} | {with_interval('sigma')} | {trials} |"
 
 
 def _row(name, point):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from brianbridge.simulation.result import Simulated
+from brianbridge.simulation.result import SimulatedTrials
 from brianbridge.simulation.trials import simulate
 from brianbridge.surrogate.module import Surrogate
 
@@ -24,14 +24,14 @@ class SameTrials:
         Of the surrogate.
     states : dict of str to ndarray, shape (steps, batch, n)
         Other variables in the surrogate, SI.
-    brian2 : Simulated
+    brian2 : SimulatedTrials
         The same in Brian2.
     """
 
     output: np.ndarray
     spikes: dict
     states: dict
-    brian2: Simulated
+    brian2: SimulatedTrials
 
     @property
     def differing_bins(self):

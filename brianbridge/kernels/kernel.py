@@ -100,9 +100,13 @@ class Kernel:
         self._release.argtypes = [ctypes.c_void_p]
 
     def lanes(self, trials):
-        """How many of its trials a thread takes together: even parts, where they share the rows of a grid."""
-        small = sum(map(self.bytes_of, self.tables.arrays)) < CACHED_TAPE / LANES
-        if not (self.tables.grid_constants and small):
+        """How many of its trials a thread takes together: even parts, where they share the rows of a grid.
+
+        Not where their states and tapes would evict each other from the cache, unless the grid is larger.
+        """
+        states = sum(map(self.bytes_of, self.tables.arrays))
+        places = max((grid.rows * grid.columns for _, grid in self.tables.grid_constants), default=0)
+        if not places or states > max(CACHED_TAPE / LANES, places * self.dtype.itemsize):
             return 1
         return -(-trials // -(-trials // LANES))
 

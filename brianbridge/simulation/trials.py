@@ -8,10 +8,10 @@ from brianbridge import tasks
 from brianbridge.model.naming import UnknownName, variable_name
 from brianbridge.simulation import runtime, standalone
 from brianbridge.simulation.job import Job
-from brianbridge.simulation.result import Simulated, collect
+from brianbridge.simulation.result import SimulatedTrials, collect
 from brianbridge.tasks.trials import Trials
 
-__all__ = ["DEVICES", "Simulated", "asked_trials", "simulate"]
+__all__ = ["DEVICES", "SimulatedTrials", "asked_trials", "simulate"]
 
 DEVICES = ("runtime", "cpp_standalone", "cuda_standalone", "surrogate")
 
@@ -55,7 +55,7 @@ def simulate(
     perturbation : Perturbation or sequence of these, optional
         What is done to the network during an epoch, see `brianbridge.perturb`.
     record : sequence of str or VariableView
-        Variables that are wanted in `Simulated.states`, such as ``'cells.v'``.
+        Variables that are wanted in `SimulatedTrials.states`, such as ``'cells.v'``.
     noise : dict of str to ndarray, shape (steps, trials, n), optional
         Random numbers to replay, as in `Records.noise`, in place of fresh ones.
     random_seed : int, optional
@@ -76,7 +76,7 @@ def simulate(
 
     Returns
     -------
-    Simulated
+    SimulatedTrials
         The same from every device.
 
     Raises
@@ -193,7 +193,13 @@ def _inputs(trained, trials):
                 f"{name!r} one of {timed.dt / float(ms):g} ms: draw them with dt={timed.dt / float(ms):g}*ms."
             )
         values = trials.inputs[source]
-        inputs[name] = values[:, :, 0] if timed.values.ndim == 1 and values.shape[2] == 1 else values
+        values = values[:, :, 0] if timed.values.ndim == 1 and values.shape[2] == 1 else values
+        if values.shape[2:] != timed.values.shape[1:]:
+            raise ValueError(
+                f"The input {source!r} of the trials has {trials.inputs[source].shape[2]} channels, but that "
+                f"of the network, {name!r}, has {', '.join(map(str, timed.values.shape[1:])) or 'one value'}."
+            )
+        inputs[name] = values
     return inputs
 
 

@@ -4,12 +4,11 @@ import io
 
 import numpy as np
 from brian2 import second
-from scipy.stats import norm
 from study import model_of, task_of
 
 from brianbridge.analysis import fit_psychometric
+from brianbridge.analysis.figures import psychometric_curves
 from brianbridge.atomic_files import write_together
-from brianbridge.figure_style import EXCITATORY, INK, UNSIGNED, figure_style, new_figure
 
 
 def psychometric_trials(point):
@@ -43,7 +42,6 @@ def curve_of(signed, choice):
     }
 
 
-@figure_style()
 def draw(curves, path):
     """All curves in one figure.
 
@@ -54,22 +52,14 @@ def draw(curves, path):
     path : Path
         Of a PNG file.
     """
-    figure = new_figure(2.6)
-    axes = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
-    for ax, (name, curve) in zip(axes, curves.items()):
-        _draw_one(ax, name, curve)
-    axes[0].set_ylabel("P(choice 1)")
+    fits = {name: _fit_again(curve) for name, curve in curves.items()}
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=200, facecolor="white")
+    psychometric_curves(fits, stimulus="coherence (%)").savefig(content, dpi=200, facecolor="white")
     write_together({path: content.getvalue()})
 
 
-def _draw_one(ax, name, curve):
-    x, p = np.array(curve["coherence"]), np.array(curve["choice_1"])
-    low, high = np.array(curve["choice_1_interval"]).T
-    fine = np.linspace(x.min(), x.max(), 201)
-    ax.axhline(0.5, color=UNSIGNED, linewidth=0.5)
-    ax.plot(fine, norm.cdf((fine - curve["mu"]) / curve["sigma"]), color=INK)
-    ax.errorbar(x, p, [p - low, high - p], fmt="o", markersize=3, color=EXCITATORY, linewidth=0.8)
-    ax.set(xlabel="coherence (%)", ylim=(-0.03, 1.03))
-    ax.set_title(f"{name}: μ = {curve['mu']:.1f} %, σ = {curve['sigma']:.1f} %")
+def _fit_again(curve):
+    """The fit to the counts of a record."""
+    trials, ones = np.array(curve["trials"]), np.rint(np.multiply(curve["trials"], curve["choice_1"]))
+    choice = [np.arange(n) < k for n, k in zip(trials, ones)]
+    return fit_psychometric(np.repeat(curve["coherence"], trials), np.concatenate(choice), repeats=0)

@@ -11,7 +11,7 @@ SPIKE_GRADIENTS = {"box": bb.Box, "triangle": bb.Triangle, "fast_sigmoid": bb.Fa
 INPUTS, OUTPUT = {"stimulus": "stimulus"}, "out.o"
 
 
-def train(point, checkpoint):
+def train(point, checkpoint, start=None):
     """Train until the rule of the point is met, or its number of updates is reached.
 
     Parameters
@@ -19,6 +19,8 @@ def train(point, checkpoint):
     point : Point
     checkpoint : Path
         From which an interrupted training goes on. The history is written beside it.
+    start : Model, optional
+        The network to begin with, if it is not the untrained one.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def train(point, checkpoint):
     validation = dict(plan.validation)
     validated = task_of(point, validation.pop("task", {}))
     return bb.fit(
-        surrogate_of(point),
+        surrogate_of(point, start),
         task_of(point, plan.task),
         inputs=INPUTS,
         output=OUTPUT,
@@ -50,11 +52,11 @@ def train(point, checkpoint):
     )
 
 
-def surrogate_of(point):
-    """The untrained surrogate."""
+def surrogate_of(point, start=None):
+    """The surrogate of the untrained network, or of the one to begin with."""
     plan = point.training
     return bb.Surrogate(
-        model_of(point),
+        start or model_of(point),
         spike_gradient_of(plan.spike_gradient),
         dtype=getattr(torch, plan.precision),
         reset_gradient=plan.reset_gradient,

@@ -20,9 +20,11 @@ from measuring import accuracies, agreement
 from results import digest, finished, save, table, together
 from study import StudyError, about, read_study
 
+import brianbridge as bb
 from brianbridge.model.quantities import read_quantity
 
 HERE = Path(__file__).parent
+TRAINED = "trained.safetensors"
 
 
 def arguments():
@@ -46,16 +48,14 @@ def main():
     except StudyError as error:
         print(error, file=sys.stderr)
         return 64
-    records = {}
-    for name, point in points.items():
-        folder = options.out / "out" / name
-        record = finished(folder, point)
-        if not record and name in wanted:
-            print(f"{name}: {point.model}, {point.task['name']}", flush=True)
-            record = run(point, folder)
-        if record:
-            records[name] = record
-            save(together(records), options.out / "results.json")
+    folders = {name: options.out / "out" / name for name in points}
+    records = {name: finished(folders[name], point) for name, point in points.items()}
+    for name in wanted:
+        if not records[name]:
+            print(f"{name}: {points[name].model}, {points[name].task['name']}", flush=True)
+            records[name] = run(points[name], folders[name])
+        save(together(done(records)), options.out / "results.json")
+    records = done(records)
     curves = {name: record["psychometric"] for name, record in records.items() if "psychometric" in record}
     if curves:
         draw(curves, options.out / "out" / "psychometric.png")
@@ -63,20 +63,27 @@ def main():
     return 0 if all(record["agreement"] and record["reached"] for record in records.values()) else 1
 
 
+def done(records):
+    """Those that there are."""
+    return {name: record for name, record in records.items() if record}
+
+
 def chosen(points, text):
-    """Names of the points that are asked for."""
-    names = text.split(",") if text else list(points)
-    unknown = [name for name in names if name not in points]
+    """Names of the points that are asked for and of those from which they start, in their order."""
+    asked = text.split(",") if text else list(points)
+    unknown = [name for name in asked if name not in points]
     if unknown:
         raise StudyError(f"The study has no point {', '.join(unknown)}; it has {', '.join(points)}.")
-    return names
+    starts = {points[name].start for name in asked}
+    return [name for name in points if name in asked or name in starts]
 
 
 def run(point, folder):
     """Train, compare and test one point; its record."""
     folder.mkdir(parents=True, exist_ok=True)
-    trained = train(point, folder / f"checkpoint-{digest(point)}.safetensors")
-    trained.save(folder / "trained.safetensors")
+    start = bb.Trained.load(folder.parent / point.start / TRAINED).model if point.start else None
+    trained = train(point, folder / f"checkpoint-{digest(point)}.safetensors", start)
+    trained.save(folder / TRAINED)
     same = agreement(point, trained)
     rows, choices = accuracies(point, trained)
     record = {
@@ -90,6 +97,7 @@ def run(point, folder):
         "cells": trained.model["cells"].n,
         "synapses": {p.name: len(p.i) for p in trained.model.groups if hasattr(p, "i")},
         "seed": point.seed,
+        "start": point.start or "untrained",
         "trained": sorted(trained.values),
         "model_sha256": trained.hash,
         "same_trials": same,

@@ -76,8 +76,10 @@ class Psychometric:
 class Point:
     """One network.
 
-    `sizes` are those of `bb.load`; `scaled` multiplies initial values; `dt` is the time step of training, if
-    it is not that of the model file; `state` is compared step by step besides spikes and output.
+    `sizes` are those of `bb.load`; `scaled` multiplies initial values; training begins with the trained
+    network of `start`, a point further above, instead of the untrained one; `dt` is the time step of
+    training, if it is not that of the model file; `state` is compared step by step, besides spikes and
+    output.
     """
 
     model: str
@@ -88,6 +90,7 @@ class Point:
     criterion: Criterion
     sizes: dict = field(default_factory=dict)
     scaled: dict = field(default_factory=dict)
+    start: str = ""
     dt: str = ""
     state: str = ""
     psychometric: Psychometric | None = None
@@ -125,7 +128,7 @@ def read_study(path):
         for name, table in tables.items():
             point = points[f"{system}.{name}"] = _read(Point, f"{system}.{name}", table)
             with about(f"{system}.{name}"):
-                _check(point)
+                _check(point, points)
     return points
 
 
@@ -143,8 +146,10 @@ class about:
             raise StudyError(f"[{self.name}]: {error.args[0] if error.args else error}") from None
 
 
-def _check(point):
-    """Refuse models and tasks that do not exist, and text that is no quantity."""
+def _check(point, points):
+    """Refuse models, tasks and points that do not exist, and text that is no quantity."""
+    if point.start and (point.start not in points or points[point.start] is point):
+        raise ValueError(f"start = {point.start!r} is not a point above this one.")
     if point.model not in model_names():
         known = ", ".join(model_names())
         raise ValueError(

@@ -61,12 +61,17 @@ static void multiply_sparse(const Sparse *s, Work *lanes, int64_t rows, int64_t 
     turn_back(made, some, columns, out + first);
   }
 }
-/* Columns that stay in the cache serve all trials, in even groups. Where many trials share them, the synapses alone are
- * faster: looking one up takes about as long as so many places without. */
+/* Columns that stay in the cache serve all trials, in even groups. The synapses alone are faster where many trials share
+ * them (looking one up takes about as long as so many places without), and where all places do not fit into the cache. */
 #define SPARSE 32
+#define CACHE (2 << 20)
+static int sparse_is_faster(const Sparse *s, int64_t rows, int64_t columns, int64_t count) {
+  if (!s) return 0;
+  return count*rows*columns > SPARSE*(int64_t)s->starts[columns] || rows*columns*(int64_t)sizeof(real) > CACHE;
+}
 static void multiply(const Sparse *sparse, Work *lanes, const real *grid, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
                              real *const *out) {
-  if (sparse && count*rows*columns > SPARSE*(int64_t)sparse->starts[columns]) {
+  if (sparse_is_faster(sparse, rows, columns, count)) {
     multiply_sparse(sparse, lanes, rows, columns, count, vectors, out);
     return;
   }
