@@ -186,8 +186,8 @@ def draw(finding):
     return [
         CaptionedFigure(
             figure,
-            f"Mean rate, and mean Victor-Purpura distance to the spikes at the training's step, of n = "
-            f"{finding.data['trials']} trials on the same Brownian path: at the training's step, at the finest one "
+            "Mean rate, and mean Victor-Purpura distance to the spikes at the training's step, of n = "
+            f"{finding.data['trials']} trials on the same path: at the training's step, at the finest one "
             "as it is, and there with one cause after the other undone. Dashed: first rate; "
             "distance between two draws of the noise.",
             "Rates and distances of spike trains, with one cause of the change after the other undone",

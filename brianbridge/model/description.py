@@ -225,7 +225,7 @@ class Model:
                 f"{', '.join(integrated) or 'none'}."
             )
         groups = (
-            replace(g, method=methods[g.name], method_options=None) if g.name in methods else g
+            replace(g, method=methods[g.name], method_options={}) if g.name in methods else g
             for g in self.groups
         )
         return replace(self, groups=tuple(groups))

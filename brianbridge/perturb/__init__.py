@@ -18,7 +18,7 @@ from brianbridge.perturb.actions import (
     silence,
     switch_context,
 )
-from brianbridge.perturb.outcomes import Outcomes, outcomes
+from brianbridge.perturb.counting import Outcomes, outcomes
 from brianbridge.perturb.published import li2020_figure4
 from brianbridge.perturb.selection import (
     Selection,

@@ -84,7 +84,7 @@ class Perturbation:
         Parameters
         ----------
         model : Model
-        activity : Simulated
+        activity : SimulatedTrials
 
         Returns
         -------

@@ -4,7 +4,7 @@ from brian2 import mV
 
 from brianbridge import tasks
 from brianbridge.perturb.actions import clamp, silence
-from brianbridge.perturb.outcomes import outcomes
+from brianbridge.perturb.counting import outcomes
 from brianbridge.perturb.selection import above_quantile, below_quantile
 
 __all__ = ["li2020_figure4"]

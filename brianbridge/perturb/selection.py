@@ -55,7 +55,7 @@ class Selection:
         model : Model
         group : str
             Neurons or synapses.
-        activity : Simulated, optional
+        activity : SimulatedTrials, optional
             The unperturbed network, for selections by selectivity.
 
         Returns

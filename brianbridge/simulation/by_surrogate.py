@@ -28,10 +28,10 @@ def run(job):
     for first in range(0, job.trials, TOGETHER):
         some = slice(first, min(first + TOGETHER, job.trials))
         records = surrogate(
-            {name: values[:, some] for name, values in job.inputs.items()},
+            {name: torch.as_tensor(values[:, some]) for name, values in job.inputs.items()},  # SI
             duration=job.duration,
             record=[*job.record, *job.spiking],
-            noise={key: values[:, some] for key, values in job.noise.items()} or None,
+            noise={key: torch.as_tensor(values[:, some]) for key, values in job.noise.items()} or None,
             batch=some.stop - some.start,
             seed=None if job.seed is None else job.seed + first,
         )

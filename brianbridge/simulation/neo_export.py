@@ -8,7 +8,7 @@ __all__ = ["to_neo"]
 
 
 def to_neo(simulated):
-    """See `Simulated.to_neo`."""
+    """See `SimulatedTrials.to_neo`."""
     import neo  # half a second, for those who export
 
     block = neo.Block(name="trials", device=simulated.device)
@@ -18,8 +18,8 @@ def to_neo(simulated):
         segment = neo.Segment(name=f"trial {trial}", index=trial, **conditions)
         if decisions is not None:
             segment.annotate(decision=str(decisions[trial]))
-        segment.spiketrains.extend(_trains(neo, simulated, trial))
-        segment.analogsignals.extend(_signals(neo, simulated, trial))
+        segment.spiketrains = list(_trains(neo, simulated, trial))
+        segment.analogsignals = list(_signals(neo, simulated, trial))
         segment.epochs.append(_epochs(neo, simulated.trials, trial))
         block.segments.append(segment)
     block.check_relationships()

@@ -1,4 +1,4 @@
-"""`Simulated`: what trials did, the same from every device."""
+"""`SimulatedTrials`: what trials did, the same from every device."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,13 +11,13 @@ from brianbridge.simulation.neo_export import to_neo
 from brianbridge.tasks.task import Task
 from brianbridge.tasks.trials import Trials
 
-__all__ = ["OUTCOMES", "Simulated", "collect"]
+__all__ = ["OUTCOMES", "SimulatedTrials", "collect"]
 
 OUTCOMES = ("correct", "incorrect", "no response")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Simulated:
+class SimulatedTrials:
     """Trials that were simulated. Arrays have named axes, and their units in ``attrs['units']``.
 
     Attributes
@@ -146,14 +146,14 @@ def collect(job, recorded, trials, task, device):
 
     Returns
     -------
-    Simulated
+    SimulatedTrials
     """
     dt = job.model.dt
     values = {name: np.stack([trial.values[name] for trial in recorded], axis=1) for name in job.record}
     units = {name: _unit(job.model.dimensions(tuple(name.split(".", 1)))) for name in job.record}
     output = job.record[0]
     per_step = max(int(trials.dt / dt + 0.5), 1)
-    return Simulated(
+    return SimulatedTrials(
         trials=trials,
         task=task,
         outputs=_named(

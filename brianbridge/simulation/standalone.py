@@ -137,7 +137,8 @@ def _code(job):
     }
     inputs = {timed.name: np.zeros_like(timed.values) for timed in job.model.inputs}
     model = job.model.with_values(zeros).with_inputs(inputs)
-    return model.hash, job.record, job.steps, tuple(sorted(job.noise))
+    functions = tuple(map(id, model.functions.values()))  # which are no part of the hash
+    return model.hash, functions, job.record, job.steps, tuple(sorted(job.noise))
 
 
 # -- one compiled network -----------------------------------------------------------------------------

@@ -1,0 +1,121 @@
+"""``brianbridge perturb``: what trained networks answer while something is done to them."""
+
+from pathlib import Path
+from textwrap import indent
+
+from brianbridge.cli.answers import BAD_INPUT, USAGE, Answer, Problem
+from brianbridge.cli.perturbation_text import ACTIONS, SELECTIONS, read_action, read_selection
+from brianbridge.cli.tables import table
+
+HELP = "perturb trained networks during an epoch of their task"
+DESCRIPTION = f"""\
+Simulates trained networks (.safetensors) without and with a perturbation, the same trials with the same
+noise, and counts correct, incorrect and missing responses: per network and pooled, with 95 % intervals
+and tests.
+
+actions:
+{indent(ACTIONS, "  ")}
+
+selections:
+{indent(SELECTIONS, "  ")}"""
+EXAMPLE = """\
+  brianbridge perturb trained.safetensors --epoch sample --action 'lesion cells' --select inhibitory
+  brianbridge perturb seed=*/trained.safetensors --epoch sample delay --action 'clamp cells.v=-100*mV' \\
+      --select 'tau_m < median' --trials 200 --device cpp_standalone --plot clamp.pdf --json"""
+
+
+def add_arguments(parser):
+    """Arguments of the command."""
+    parser.add_argument("trained", metavar="TRAINED", nargs="+", help="files of trained networks")
+    parser.add_argument("--action", metavar="A", required=True, help="what is done")
+    parser.add_argument("--select", metavar="S", help="to which neurons or synapses (default: all)")
+    parser.add_argument(
+        "--epoch",
+        metavar="E",
+        nargs="+",
+        help="during which epochs, one at a time (default: the whole trial)",
+    )
+    parser.add_argument("--trials", type=int, default=100, help="of each network (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, help="of trials and noise (default: 0)")
+    parser.add_argument(
+        "--device", default="runtime", help="runtime, cpp_standalone, cuda_standalone, surrogate"
+    )
+    parser.add_argument(
+        "--together", type=int, default=1, help="trials side by side, on the runtime (default: 1)"
+    )
+    parser.add_argument("--plot", metavar="FILE", help="draw the outcomes: png, pdf or svg")
+
+
+def carry_out(arguments):
+    """Simulate and count."""
+    from brian2 import BrianLogger
+
+    from brianbridge.trained.network import Trained, TrainedFileError
+
+    BrianLogger.log_level_error()
+    try:
+        where = read_selection(arguments.select) if arguments.select else None
+        action = read_action(arguments.action, where)
+    except ValueError as error:
+        raise Problem(str(error), USAGE) from None
+    try:
+        networks = {file: Trained.load(file) for file in arguments.trained}
+    except (TrainedFileError, OSError) as error:
+        raise Problem(str(error), BAD_INPUT) from None
+    found = _simulated(networks, action, arguments)
+    if arguments.plot:
+        _plot(found, arguments.plot)
+    document = {"perturbation": action.label, "networks": found.rows, "pooled": found.pooled}
+    document |= {"plot": arguments.plot} if arguments.plot else {}
+    return Answer(document, _text(found))
+
+
+def _simulated(networks, action, arguments):
+    from brian2.units.fundamentalunits import DimensionMismatchError
+
+    from brianbridge.perturb import outcomes
+    from brianbridge.simulation.standalone import DeviceMissing
+
+    try:
+        return outcomes(
+            networks,
+            None,
+            action,
+            arguments.trials,
+            epochs=arguments.epoch,
+            random_seed=arguments.seed,
+            device=arguments.device,
+            together=arguments.together,
+            progress=False,
+        )
+    except (ValueError, DimensionMismatchError, DeviceMissing) as error:
+        raise Problem(str(error), USAGE) from None
+
+
+def _plot(found, file):
+    try:
+        found.figure().savefig(Path(file))
+    except (OSError, ValueError) as error:
+        raise Problem(f"{file} cannot be drawn: {error}", BAD_INPUT) from None
+
+
+def _text(found):
+    heading = ("perturbation", "epoch", "correct", "95 % interval", "incorrect", "no response")
+    pooled = [(*_start(row), row["p_signed_rank"], row["p_rank_sum"]) for row in found.pooled]
+    networks = [(row["network"], *_start(row), row["p_trials"]) for row in found.rows]
+    parts = [table(("network", *heading, "P (same trials)"), networks)]
+    if len(found.networks) > 1:
+        parts.append("pooled:\n" + table((*heading, "P (signed rank)", "P (rank sum)"), pooled))
+    return "\n\n".join(parts)
+
+
+def _start(row):
+    low, high = row["interval"]
+    return (
+        row["perturbation"],
+        row["epoch"],
+        row["correct"],
+        f"{low:.2f} to {high:.2f}",
+        row["incorrect"],
+        row["no response"],
+    )
