@@ -126,7 +126,7 @@ class Context:
 
         Returns
         -------
-        Simulated
+        SimulatedTrials
         """
         model = self.model if model is None else model
         trials = self.trials if trials is None else trials

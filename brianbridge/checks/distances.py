@@ -16,7 +16,7 @@ def distances(first, second):
 
     Parameters
     ----------
-    first, second : Simulated
+    first, second : SimulatedTrials
         They may have other time steps.
 
     Returns
