@@ -132,6 +132,14 @@ def test_rungs_that_need_a_task_pass_the_true_network_and_fail_their_mutants(dec
         assert climb(decided, rung, model=mutants.MUTANTS[mutant](decided.model)) == {rung: "fail"}, mutant
 
 
+def test_a_readout_fitted_anew_is_among_the_controls(trained, monkeypatch):
+    monkeypatch.setitem(running.LADDERS, "full", replace(TINY, full=True))
+    report = bb.check(trained, ladder="full", only=["controls"], progress=False)
+    assert "errors" not in report.data
+    names = [row["control"] for row in report.data["controls"]["controls"]]
+    assert names == ["shuffled labels", "shuffled values", "W = 0", "readout only"]
+
+
 @pytest.mark.slow
 def test_finer_steps_on_the_same_path(trained, monkeypatch):
     monkeypatch.setitem(running.LADDERS, "full", replace(TINY, few=2, full=True))

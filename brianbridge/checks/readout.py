@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+from brian2 import second
 
 __all__ = ["refitted_output"]
 
@@ -21,7 +22,7 @@ def refitted_output(context, model):
     if read is None:
         return None
     variable, connected = read
-    lessons = context.task.trials(context.seed + 3000, len(context.trials), context.trials.dt)
+    lessons = context.task.trials(context.seed + 3000, len(context.trials), context.trials.dt * second)
     shown = _recorded(context, model, lessons, variable)[:, :, connected]
     tested = _recorded(context, model, context.trials, variable)[:, :, connected]
     weights = _ridge(shown, lessons.targets, lessons.mask)
