@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
-from brian2 import Network, NeuronGroup, Synapses, TimedArray, ms, prefs, start_scope
+from brian2 import Network, NeuronGroup, Synapses, TimedArray, defaultclock, ms, prefs, start_scope
 from brian2.devices.device import get_device, runtime_device
 
 import brianbridge as bb
@@ -105,7 +105,7 @@ def test_runtime_surrogate_and_standalone_take_the_same_steps():
         assert not list(builds.folder.glob("*/trial_*"))
     same(brian2, compiled[0])
     same(bb.simulate(doubled, task, 4, **settings), compiled[1])
-    assert get_device() is runtime_device
+    assert get_device() is runtime_device and defaultclock.dt == 0.1 * ms
     assert set(temporary.glob("brianbridge_*")) == before
 
 

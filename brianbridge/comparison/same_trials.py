@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import brian2
 import numpy as np
 import torch
 
+from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.simulation.result import SimulatedTrials
 from brianbridge.simulation.trials import simulate
 from brianbridge.surrogate.module import Surrogate
@@ -64,6 +66,8 @@ class SameTrials:
 def same_trials(trained, trials, *, live=None, record=(), seed=0):
     """Simulate trials in the surrogate (float64, numpy's functions), and in Brian2 with its random numbers.
 
+    Both start each trial in the same state.
+
     Parameters
     ----------
     trained : Trained
@@ -79,11 +83,13 @@ def same_trials(trained, trials, *, live=None, record=(), seed=0):
     -------
     SameTrials
     """
+    initial = _initial_states(trained.model, len(trials), seed)
     surrogate = Surrogate(trained.model, dtype=torch.float64, exact=True)
     spiking = [group.name for group in trained.model.groups if "spike" in getattr(group, "events", {})]
     records = surrogate(
         {name: trials.inputs[source] for name, source in trained.inputs.items()},
         record=[trained.output, *spiking, *record],
+        initial={name: torch.tensor(values) for name, values in initial.items()},
         seed=seed,
     )
     noise = {name: values.numpy() for name, values in records.noise.items()}
@@ -92,5 +98,22 @@ def same_trials(trained, trials, *, live=None, record=(), seed=0):
         output=records[trained.output].numpy()[every - 1 :: every],
         spikes={group: records[group].numpy() > 0.5 for group in spiking},
         states={name: records[name].numpy() for name in record},
-        brian2=simulate(trained, trials, live=live, noise=noise, target="numpy", record=record),
+        brian2=simulate(
+            trained, trials, live=live, noise=noise, initial=initial, target="numpy", record=record
+        ),
     )
+
+
+def _initial_states(model, number, random_seed):
+    """States that start with an expression, drawn by Brian2 for each trial: (batch, n)."""
+    live = rebuild(model)
+    set_aside(live.groups.values())
+    drawn = {f"{group.name}.{variable}": [] for group in model.groups for variable in group.initial}
+    brian2.seed(random_seed)
+    for _ in range(number):
+        for group in model.groups:
+            for variable, expression in group.initial.items():
+                setattr(live[group.name], variable, expression)
+                value = live[group.name].variables[variable].get_value()
+                drawn[f"{group.name}.{variable}"].append(np.array(value))
+    return {name: np.stack(values) for name, values in drawn.items()}

@@ -61,12 +61,14 @@ def set_aside(objects):
         obj._network = "none, used to read a model"
 
 
-def rebuild(model):
+def rebuild(model, clocks=None):
     """Build an ordinary Brian2 network; for another time step see `Model.with_dt`.
 
     Parameters
     ----------
     model : Model
+    clocks : dict of float to Clock, optional
+        Clocks to be used, by their time step in seconds; others are made.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def rebuild(model):
             "set_device('runtime')."
         )
     with _no_garbage_collection():
-        return _Rebuild(model).live()
+        return _Rebuild(model, clocks).live()
 
 
 @contextmanager
@@ -109,9 +111,9 @@ def _no_garbage_collection():
 class _Rebuild:
     """One network under construction."""
 
-    def __init__(self, model):
+    def __init__(self, model, clocks=None):
         self.model = model
-        self.clocks = {}
+        self.clocks = dict(clocks or {})
         self.inputs = {timed.name: _timed_array(timed) for timed in model.inputs}
         self.groups = {}
         self.drives = []

@@ -32,6 +32,7 @@ def run(job):
             duration=job.duration,
             record=[*job.record, *job.spiking],
             noise={key: torch.as_tensor(values[:, some]) for key, values in job.noise.items()} or None,
+            initial={key: torch.as_tensor(values[some]) for key, values in job.initial.items()} or None,
             batch=some.stop - some.start,
             seed=None if job.seed is None else job.seed + first,
         )

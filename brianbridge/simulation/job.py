@@ -27,6 +27,8 @@ class Job:
         Variables at the end of every step, ``'group.variable'``.
     noise : dict of str to ndarray, shape (steps, trials, n)
         Random numbers to replay; empty for fresh ones.
+    initial : dict of str to ndarray, shape (trials, n)
+        States at the beginning, by ``'group.variable'``; the others start as the model says.
     seed : int or None
         Of fresh random numbers: trial k has ``seed + k``.
     """
@@ -37,6 +39,7 @@ class Job:
     steps: int
     record: tuple
     noise: dict = field(default_factory=dict)
+    initial: dict = field(default_factory=dict)
     seed: int | None = None
 
     @property

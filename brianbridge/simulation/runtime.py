@@ -93,6 +93,9 @@ class _Runner:
         for group in self.model.groups:
             for variable, expression in group.initial.items():
                 setattr(self.live[group.name], variable, expression)
+        for name, values in job.initial.items():
+            group, _, variable = name.partition(".")
+            self.live[group].variables[variable].set_value(values[chosen].reshape(-1))
         network.run(job.duration, namespace={})
 
     def _recorded(self):

@@ -13,9 +13,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from brian2 import SpikeMonitor, StateMonitor
+from brian2 import SpikeMonitor, StateMonitor, second
 from brian2.codegen.cpp_prefs import get_compiler_and_args
 from brian2.devices.device import get_device, reset_device, runtime_device, set_device
+from brian2.units.fundamentalunits import Quantity
 from tqdm.auto import tqdm
 
 from brianbridge.generation.frozen_noise import freeze_noise, frozen_arrays
@@ -161,7 +162,9 @@ class Program:
         _check(job.model, device)
         self.folder, self.model = folder, job.model
         with _active(device, folder) as active:
-            live = rebuild(job.model)
+            active.defaultclock.dt = Quantity(job.model.dt, dim=second.dim)
+            # brian2cuda's code takes it for granted that the network has the default clock
+            live = rebuild(job.model, clocks={job.model.dt: active.defaultclock})
             self.spikes = {name: SpikeMonitor(live[name]) for name in job.spiking}
             self.states = {name: _state_monitor(live, name) for name in job.record}
             live.network.add(*self.spikes.values(), *self.states.values())
@@ -318,6 +321,7 @@ def _active(name, folder):
             "Brian2 is set to a standalone device already, which would take this network into its own "
             "simulation: call set_device('runtime') first, and name the device here: simulate(device=...)."
         )
+    step = runtime_device.defaultclock.dt
     set_device(name, build_on_run=False, directory=str(folder))
     device = get_device()
     device.reinit()
@@ -327,3 +331,4 @@ def _active(name, folder):
     finally:
         device.reinit()
         reset_device()
+        runtime_device.defaultclock.dt = step  # Brian2 takes over that of the last device

@@ -27,6 +27,7 @@ def simulate(
     perturbation=None,
     record=(),
     noise=None,
+    initial=None,
     random_seed=None,
     live=None,
     target=None,
@@ -58,6 +59,9 @@ def simulate(
         Variables that are wanted in `SimulatedTrials.states`, such as ``'cells.v'``.
     noise : dict of str to ndarray, shape (steps, trials, n), optional
         Random numbers to replay, as in `Records.noise`, in place of fresh ones.
+    initial : dict of str to ndarray, shape (trials, n), optional
+        Runtime and surrogate: states at the beginning of each trial, SI, by ``'group.variable'``; the others
+        start as the model says.
     random_seed : int, optional
         Draws the trials and seeds the noise: trial k has ``random_seed + k``. Devices draw different numbers
         from one seed.
@@ -88,6 +92,8 @@ def simulate(
         If the device cannot be used here; the message says what to install.
     """
     settings = _settings(device, live=live, target=target, together=together, processes=processes)
+    if initial and device.endswith("standalone"):
+        raise ValueError(f"initial= is for device='runtime' and 'surrogate', not for {device!r}.")
     task, trials = asked_trials(trained, task, trials, random_seed)
     model = trained.model if dt is None else trained.model.with_dt(dt)
     model = model if method is None else model.with_method(method)
@@ -105,6 +111,7 @@ def simulate(
         steps=int(trials.steps * trials.dt / model.dt + 0.5),
         record=tuple(dict.fromkeys([trained.output, *(_name(key, model) for key in record)])),
         noise=dict(noise or {}),
+        initial={name: np.asarray(values) for name, values in (initial or {}).items()},
         seed=random_seed,
     )
     return collect(job, _run(device, job, settings, progress), trials, task, device)
