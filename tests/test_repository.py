@@ -29,6 +29,7 @@ TORCH_FREE = [
     "brianbridge.tasks",
     "brianbridge.trained",
     "brianbridge.simulation",
+    "brianbridge.checks",
     "brianbridge.analysis",
     "brianbridge.report",
 ]

@@ -155,6 +155,41 @@ def equivalence_of_proportions(first, second, margin, *, level=0.05):
     return Equivalence(difference, (float(low), float(high)), margin, float(p_value), p_value < level)
 
 
+def equivalence_of_paired_proportions(first, second, margin, *, level=0.05):
+    """
+    Show that two proportions of the same trials do not differ by a margin or more.
+
+    Parameters
+    ----------
+    first, second : bool array (trials,)
+        Such as which trials are answered correctly by two networks.
+    margin : float
+    level : float
+
+    Returns
+    -------
+    Equivalence
+        Its interval is that of Agresti & Min (2005) for matched pairs: half a trial is added to each of the
+        four combinations, so that it has a width even where all trials agree.
+    """
+    first, second = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    if first.shape != second.shape or not first.size:
+        raise ValueError(f"paired trials are needed, not {first.size} and {second.size}")
+    only_first, only_second = np.sum(first & ~second) + 0.5, np.sum(~first & second) + 0.5
+    n = first.size + 2
+    centre = (only_first - only_second) / n
+    error = np.sqrt(only_first + only_second - (only_first - only_second) ** 2 / n) / n
+    half = norm.isf(level) * error
+    p_value = float(max(norm.sf((margin - centre) / error), norm.sf((margin + centre) / error)))
+    return Equivalence(
+        difference=float(first.mean() - second.mean()),
+        interval=(float(centre - half), float(centre + half)),
+        margin=margin,
+        p_value=p_value,
+        equivalent=p_value < level,
+    )
+
+
 def _one_sided(margin):
     return (-margin, "greater"), (margin, "less")
 

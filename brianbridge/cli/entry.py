@@ -6,16 +6,16 @@ import os
 import sys
 
 import brianbridge
-from brianbridge.cli import compare, models, perturb, show, task
+from brianbridge.cli import check, compare, models, perturb, reproduce, show, task
 from brianbridge.cli.answers import BUG, FINE, USAGE, Problem, show_traceback
 
 __all__ = ["main"]
 
-COMMANDS = (compare, models, perturb, show, task)
+COMMANDS = (check, compare, models, perturb, reproduce, show, task)
 STATUSES = """\
 exit status:
   0   fine
-  1   the answer is negative: brianbridge and Brian2 differ
+  1   the answer is negative: brianbridge and Brian2 differ, a check fails, a number is not reproduced
   2   the network cannot be bridged
   3   the script fails, or runs no network
   64  wrong usage

@@ -21,7 +21,7 @@ from brianbridge.model.members import kind
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.surrogate.module import Surrogate
 
-__all__ = ["Brian2Failed", "compare"]
+__all__ = ["Brian2Failed", "compare", "compare_with"]
 
 run = Network.run  # itself, also where a script's runs are taken over
 
@@ -105,6 +105,42 @@ def compare(network, namespace, steps, *, duration=None, seconds=None, lockstep=
     comparison.runs.append(
         RunAgreement(steps, asked, dt, comparison.spikes, comparison.agrees, watch.out_of_time)
     )
+    return comparison
+
+
+def compare_with(surrogate, network, steps, inputs=None, *, lockstep=False, seed=1):
+    """Run a network that was built from a model beside a surrogate that was made of another one.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+        In float64, and exact.
+    network : brian2.Network
+        With groups of the same names and sizes, at t = 0; its inputs are those of the trial. States for which
+        the surrogate's model has an expression start where the surrogate starts.
+    steps : int
+    inputs : dict, optional
+        For the surrogate, of one trial.
+    lockstep, seed
+        As for `compare`.
+
+    Returns
+    -------
+    Comparison
+    """
+    with _on_numpy(), _undisturbed():
+        stepper = surrogate.stepper(steps, inputs, seed=seed)
+        clock = _clock(network, surrogate.program.dt)
+        watch = Watch(network, surrogate, stepper, clock, lockstep)
+        for group in surrogate.model.groups:
+            for name in group.initial:
+                start = stepper.state[f"{group.name}.{name}"][0].numpy()
+                watch.live[group.name].variables[name].set_value(start)
+        freeze_noise(network, stepper.noise)
+        _run(network, steps * clock.dt, watch, namespace={})
+    comparison = Comparison(watch.agreement(), lockstep=lockstep)
+    dt = surrogate.program.dt
+    comparison.runs.append(RunAgreement(steps, steps, dt, comparison.spikes, comparison.agrees))
     return comparison
 
 

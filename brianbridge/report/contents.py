@@ -36,6 +36,12 @@ class Check:
         The rule that decides, with its margin, as in ``'no spike bin differs'``.
     reason : str
         What a reader needs to know beside the numbers. It must be given for 'not applicable' and 'not run'.
+    detects : str
+        The smallest effect that the check could have shown.
+    number : int, optional
+        Of the rung, in a ladder of checks.
+    margin : float, optional
+        What the criterion allows, as a number.
 
     Raises
     ------
@@ -48,6 +54,9 @@ class Check:
     value: Any = None
     criterion: str = ""
     reason: str = ""
+    detects: str = ""
+    number: int | None = None
+    margin: float | None = None
 
     def __post_init__(self):
         if self.verdict not in VERDICTS:
@@ -221,12 +230,14 @@ class Report:
 
 
 def _check_as_dict(check):
+    ladder = {name: value for name in ("number", "margin", "detects") if (value := getattr(check, name))}
     return {
         "name": check.name,
         "verdict": check.verdict,
         "reason": check.reason,
         "value": plain(check.value, f"the value of the check {check.name!r}"),
         "criterion": check.criterion,
+        **ladder,
     }
 
 

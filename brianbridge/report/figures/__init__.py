@@ -9,6 +9,7 @@ from brianbridge.figure_style import EXCITATORY, INHIBITORY, INK, TARGET, figure
 
 from .parameters import parameter_distributions
 from .spiking import raster, rates_by_dt
+from .time_steps import accuracy_by_dt, attribution_of_rates, errors_by_dt
 from .training import loss_curve
 from .trials import example_trial
 
@@ -17,6 +18,9 @@ __all__ = [
     "INHIBITORY",
     "INK",
     "TARGET",
+    "accuracy_by_dt",
+    "attribution_of_rates",
+    "errors_by_dt",
     "example_trial",
     "figure_style",
     "loss_curve",

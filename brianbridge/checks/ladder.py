@@ -1,0 +1,165 @@
+"""The ladder: numbers, names, criteria, default margins, and what the quick one leaves out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from brianbridge.checks import (
+    back_ends,
+    constraints,
+    controls,
+    convergence,
+    performance,
+    perturbation,
+    precision,
+    time_steps,
+    transcription,
+)
+
+__all__ = ["LADDER", "Rung"]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One check of the ladder.
+
+    Attributes
+    ----------
+    number : int
+    key : str
+        How margins and files name it.
+    name : str
+    measure : callable
+        Takes a `Context`, returns a `Finding`; raises `NotApplicable` or `NotRun`.
+    criterion : str
+        The rule that decides; ``{margin}`` stands for what it allows, ``{points}`` for 100 times that.
+    margin : float or None
+        By default; None where the rule has none.
+    detects : str
+        The smallest effect that it shows, where that does not depend on the measurement.
+    mutants : tuple of str
+        Shipped mutants (see `mutants`) that must fail it.
+    draw : callable or None
+        Takes the finding, returns captioned figures.
+    left_out : str
+        What the quick ladder leaves out of it.
+    quick : bool
+        Whether the quick ladder has it at all.
+    """
+
+    number: int
+    key: str
+    name: str
+    measure: Callable
+    criterion: str
+    margin: float | None = None
+    detects: str = ""
+    mutants: tuple = ()
+    draw: Callable | None = None
+    left_out: str = ""
+    quick: bool = True
+
+    def criterion_with(self, margin):
+        """The criterion in words, with its margin and, if it was changed, the default."""
+        if self.margin is None:
+            return self.criterion
+        text = self.criterion.format(margin=f"{margin:g}".replace("e-0", "e-"), points=f"{100 * margin:g}")
+        return text if margin == self.margin else f"{text} (changed; the default is {self.margin:g})"
+
+
+LADDER = (
+    Rung(
+        1,
+        "transcription",
+        "Transcription: surrogate and Brian2",
+        transcription.measure,
+        "with the same dt and noise no spike differs, and no state by more than {margin} of its range",
+        margin=1e-9,
+        detects="one spike in another step",
+        mutants=("delay", "noise", "dale", "weights", "charge"),
+        left_out="3 trials instead of 10",
+    ),
+    Rung(
+        2,
+        "precision",
+        "Precision: float32 and float64",
+        precision.measure,
+        "performance changes by less than {points} points (paired equivalence test, 5 %)",
+        margin=0.05,
+        mutants=("readout",),
+    ),
+    Rung(
+        3,
+        "convergence",
+        "Convergence order below threshold",
+        convergence.measure,
+        "the slope of the error over the time step is the integrator's nominal order, within {margin}",
+        margin=0.2,
+        detects="an order that is off by twice the margin",
+        mutants=("integrator",),
+        draw=convergence.draw,
+    ),
+    Rung(
+        5,
+        "back_ends",
+        "Back ends of Brian2",
+        back_ends.measure,
+        "the same spikes in the same steps; where a network is chaotic, single steps from one state have "
+        "the same spikes, and no state differs by more than {margin} of its range",
+        margin=1e-9,
+        detects="one spike in another step",
+        mutants=("shuffled",),
+        left_out="the C++ build",
+    ),
+    Rung(
+        6,
+        "time_steps",
+        "The network at finer time steps",
+        time_steps.measure,
+        "on the same Brownian path, spikes are no farther from those at the training's dt than {margin} "
+        "times the distance between two draws of the noise (Victor and Purpura)",
+        margin=1.0,
+        mutants=("charge_per_step",),
+        draw=time_steps.draw,
+        quick=False,
+    ),
+    Rung(
+        7,
+        "performance",
+        "Task performance at each time step",
+        performance.measure,
+        "at every dt as at the training's, within {points} points (paired equivalence tests, 5 %, Holm)",
+        margin=0.1,
+        mutants=("charge_per_step",),
+        draw=performance.draw,
+        left_out="100 trials instead of 400, two time steps instead of five",
+    ),
+    Rung(
+        7,
+        "controls",
+        "Controls of task performance",
+        controls.measure,
+        "more trials are correct than under shuffled labels, with shuffled values and untrained (5 %, Holm)",
+        mutants=("shuffled",),
+        left_out="a readout fitted anew",
+    ),
+    Rung(
+        8,
+        "constraints",
+        "Values, Dale's law, bounds, connections",
+        constraints.measure,
+        "every trained value in Brian2 has the bits of the file and keeps its constraint",
+        detects="one bit of one value",
+        mutants=("dale", "weights", "bounds"),
+    ),
+    Rung(
+        9,
+        "perturbation",
+        "Perturbation: a tenth of the recurrent weights pruned",
+        perturbation.measure,
+        "without the weakest tenth of the recurrent weights, performance changes by less than {points} "
+        "points (paired equivalence test, 5 %)",
+        margin=0.1,
+        mutants=(),
+        left_out="100 trials instead of 400",
+    ),
+)

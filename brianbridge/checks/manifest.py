@@ -1,0 +1,95 @@
+"""What makes the numbers of a report re-runnable."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+from brian2 import prefs
+
+__all__ = ["manifest_of", "sha256_of_file"]
+
+LIBRARIES = ("brianbridge", "brian2", "numpy", "scipy", "sympy", "elephant", "torch", "cython", "safetensors")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def manifest_of(context, ladder, only=None, source=None):
+    """Hashes of model, parameters and inputs; seeds, versions, preferences, dt, method, device and threads.
+
+    Parameters
+    ----------
+    context : Context
+    ladder : str
+    only : list of str, optional
+    source : path, optional
+        The file of the trained network.
+
+    Returns
+    -------
+    dict
+    """
+    model, trials = context.model, context.trials
+    return {
+        "trained": {
+            "sha256 of the model with its values": context.trained.hash,
+            "file": None if source is None else str(source),
+            "sha256 of the file": None if source is None else sha256_of_file(source),
+        },
+        "in Brian2": {
+            "sha256 of the model with its values": model.hash,
+            "method": {group.name: _text(group.method) for group in model.groups},
+            "device": "runtime",
+            "preferences": {
+                "codegen.target": str(prefs.codegen.target),
+                "codegen.cpp.extra_compile_args_gcc": _text(prefs.codegen.cpp.extra_compile_args_gcc),
+                "core.default_float_dtype": np.dtype(prefs.core.default_float_dtype).name,
+            },
+        },
+        "untrained": None if context.untrained is None else context.untrained.hash,
+        "parameters sha256": {
+            name: _sha256(np.asarray(value)) for name, value in context.trained.values.items()
+        },
+        "task": {"name": context.trained.task, "arguments": dict(context.trained.arguments)},
+        "inputs sha256": {name: _sha256(value) for name, value in trials.inputs.items()},
+        "check": {
+            "ladder": ladder,
+            "only": only,
+            "seed": context.seed,
+            "dt (ms)": [dt * 1e3 for dt in context.dts],
+            "trials": len(trials),
+            "margins": dict(context.margins),
+        },
+        "training": {"dt (ms)": context.training_dt * 1e3, **context.trained.manifest.get("training", {})},
+        "versions": {"python": platform.python_version()} | _versions(),
+        "machine": {
+            "platform": platform.platform(),
+            "processors": os.cpu_count(),
+            "threads": {name: os.environ.get(name, "") for name in THREADS},
+        },
+    }
+
+
+def sha256_of_file(path):
+    """Hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _sha256(array):
+    array = np.ascontiguousarray(array)
+    return hashlib.sha256(f"{array.dtype.str} {array.shape}".encode() + array.tobytes()).hexdigest()
+
+
+def _text(value):
+    return value if isinstance(value, str) else ", ".join(map(str, value)) if value else ""
+
+
+def _versions():
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    return found

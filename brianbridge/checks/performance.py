@@ -1,0 +1,120 @@
+"""Rung 7: how well the network does its task at each time step."""
+
+import numpy as np
+
+from brianbridge.analysis import equivalence_of_paired_proportions, holm, wilson_interval
+from brianbridge.checks.finding import Finding, NotApplicable, Table
+from brianbridge.checks.step_dependence import step_dependence
+from brianbridge.report import CaptionedFigure
+from brianbridge.report.figures import accuracy_by_dt
+from brianbridge.simulation.result import OUTCOMES
+
+__all__ = ["draw", "equivalence_verdict", "in_points", "measure"]
+
+
+def measure(context):
+    """The same fresh trials at every time step, each with noise of its own.
+
+    The difference to the training's time step is tested for equivalence, trial by trial, and the tests are
+    corrected for their number by Holm's method.
+    """
+    margin = context.margins["performance"]
+    coarse = context.correct(context.simulated().outputs)
+    rows = [_row(context, context.training_dt, coarse, None)]
+    dependent = step_dependence(context.trained.model)
+    tests = []
+    for dt in () if dependent else context.finer:
+        correct = context.correct(context.simulated(dt).outputs)
+        tests.append(equivalence_of_paired_proportions(correct, coarse, margin))
+        rows.append(_row(context, dt, correct, tests[-1]))
+    data = {"trials": len(coarse), "steps": rows}
+    if dependent:
+        raise NotApplicable(
+            f"{dependent}: another time step is another model. At {context.training_dt * 1e3:g} ms "
+            f"{coarse.mean():.0%} of {len(coarse)} fresh trials are correct."
+        )
+    if not tests:
+        raise NotApplicable(
+            f"only the training's time step was asked for; {coarse.mean():.0%} correct there."
+        )
+    corrected = holm([test.p_value for test in tests])
+    for row, p_value in zip(rows[1:], corrected):
+        row["P (Holm)"] = float(p_value)
+    worst = tests[int(np.argmax(corrected))]
+    ending, reason = equivalence_verdict(worst, corrected.max())
+    return Finding(
+        ending,
+        value="; ".join(f"{row['accuracy']:.0%} at {row['dt (ms)']:g} ms" for row in rows)
+        + f" (n = {len(coarse)})",
+        reason=reason,
+        detects=f"a change of {100 * max(np.ptp(test.interval) for test in tests) / 2:.2g} points",
+        data=data,
+        tables=[_table(rows)],
+    )
+
+
+def equivalence_verdict(seen, p_value=None, level=0.05):
+    """Verdict and reason of a test of equivalence: a gap, and too few trials to tell, are not the same."""
+    p_value = seen.p_value if p_value is None else p_value
+    if p_value < level:
+        return "pass", ""
+    low, high = (100 * end for end in seen.interval)
+    interval = f"the 90 % interval of the difference is {low:+.1f} to {high:+.1f} points"
+    if low > 100 * seen.margin or high < -100 * seen.margin:
+        return "fail", f"it differs: {interval}"
+    return "fail", f"not shown with these trials: {interval}; more trials would tell"
+
+
+def in_points(seen):
+    """A difference of proportions in words."""
+    return f"{100 * seen.difference:+.1f} points"
+
+
+def _row(context, dt, correct, seen):
+    simulated = context.simulated(None if np.isclose(dt, context.training_dt, rtol=1e-9) else dt)
+    low, high = wilson_interval(correct.sum(), len(correct))
+    rates = [simulated.rates(name) for name in simulated.spikes]
+    row = {
+        "dt (ms)": dt * 1e3,
+        "accuracy": float(correct.mean()),
+        "95 % from": float(low),
+        "95 % to": float(high),
+        "mean rate (Hz)": float(np.concatenate(rates).mean()) if rates else None,
+        "difference (points)": 100 * seen.difference if seen else None,
+        "90 % from": 100 * seen.interval[0] if seen else None,
+        "90 % to": 100 * seen.interval[1] if seen else None,
+        "P (Holm)": None,
+    }
+    decisions = simulated.decisions.values
+    return row | {name: float(np.mean(decisions == name)) for name in OUTCOMES}
+
+
+def _table(rows):
+    return Table(
+        "Task performance at each time step",
+        list(rows[0]),
+        [list(row.values()) for row in rows],
+        "The same fresh trials at each step, in Brian2, noise drawn anew. Intervals of accuracy: Wilson; "
+        "of the paired difference: Agresti and Min.",
+    )
+
+
+def draw(finding):
+    """Accuracy against the time step."""
+    rows = finding.data.get("steps", [])
+    if len(rows) < 2:
+        return []
+    figure = accuracy_by_dt(
+        [row["dt (ms)"] for row in rows],
+        [row["accuracy"] for row in rows],
+        [[row["95 % from"], row["95 % to"]] for row in rows],
+    )
+    return [
+        CaptionedFigure(
+            figure,
+            f"Fraction of n = {finding.data['trials']} fresh trials that are correct in Brian2, "
+            "with Wilson's 95 % intervals. Nothing was retrained.",
+            "Accuracy of the trained network against the time step",
+            "Task performance",
+        )
+    ]

@@ -1,0 +1,271 @@
+"""`check`: climb the ladder and write down what was found."""
+
+import difflib
+import os
+import traceback
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from brianbridge.checks.context import FULL, QUICK, Context
+from brianbridge.checks.finding import Finding, NotApplicable, NotRun
+from brianbridge.checks.keeping import Kept
+from brianbridge.checks.ladder import LADDER
+from brianbridge.checks.manifest import manifest_of
+from brianbridge.report import Check, Report
+from brianbridge.tasks import make
+from brianbridge.tasks.registry import UnknownTaskError
+from brianbridge.trained.network import Trained
+
+__all__ = ["CheckOptionError", "CheckedTaskError", "check", "report_of"]
+
+LADDERS = {"quick": QUICK, "full": FULL}
+
+
+class CheckOptionError(ValueError):
+    """A check cannot be carried out as it was asked for."""
+
+
+class CheckedTaskError(ValueError):
+    """The task of a trained network is not known: there are no trials to check it with."""
+
+
+def check(
+    trained,
+    task=None,
+    *,
+    ladder="quick",
+    only=None,
+    dt=None,
+    margins=None,
+    model=None,
+    untrained=None,
+    out=None,
+    seed=1,
+    progress=True,
+):
+    """Examine a trained network: is it in Brian2 what it is said to be, and do its claims survive?
+
+    Parameters
+    ----------
+    trained : Trained, str or Path
+        A trained network, or its file.
+    task : Task, optional
+        Needed where the network was trained for a task of the user's own.
+    ladder : {'quick', 'full'}
+        Quick takes minutes, and says what it leaves out; full runs every rung.
+    only : sequence of str, optional
+        Keys of the rungs that are wanted (see `LADDER`); the others are listed as not run.
+    dt : Quantity, optional
+        Time steps for the task's performance: ``[1, 0.5, 0.1]*ms``. The training's is always among them.
+    margins : dict of str to float, optional
+        Other margins than the default ones, by the key of a rung (see `LADDER`): ``{'performance': 0.05}``.
+        The report says so.
+    model : Model, optional
+        What is examined in Brian2, where it is not the model in the file: one rebuilt from a publication, for
+        example, or a mutant.
+    untrained : Model, optional
+        The network before its training, as one more control.
+    out : path, optional
+        A folder. What is finished is kept there and used again after an interruption; ``report.html`` and
+        ``report.json`` are written into it.
+    seed : int
+        Of the trials and of the noise.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    CheckOptionError
+        If the ladder, a check or a margin is unknown.
+    CheckedTaskError
+        If the network has no task, or one of its user's own that was not handed over.
+    TrainedFileError
+        If the file is damaged.
+
+    Examples
+    --------
+    >>> bb.check(trained, dt=[1, 0.5, 0.1]*ms).save('report.html')  # doctest: +SKIP
+    """
+    source = None
+    if not isinstance(trained, Trained):
+        source = Path(trained)
+        trained = Trained.load(source)
+    context = Context(
+        trained,
+        _task(trained, task),
+        model=model,
+        untrained=untrained,
+        dts=_seconds(dt, trained.model.dt),
+        sizes=_sizes(ladder),
+        margins=_margins(margins),
+        seed=seed,
+    )
+    only = _only(only)
+    manifest = manifest_of(context, ladder, only, source)
+    kept = Kept(out, manifest)
+    findings = {}
+    rungs = [r for r in LADDER if (r.quick or context.sizes.full) and (only is None or r.key in only)]
+    with tqdm(rungs, desc="checks", disable=not progress) as bar:
+        for rung in bar:
+            bar.set_postfix_str(rung.name)
+            findings[rung.key] = kept.of(rung) or _climbed(rung, context)
+            kept.keep(rung, findings[rung.key])
+    report = report_of(context, manifest, findings)
+    if out is not None:
+        report.save(Path(out) / "report.html")
+    return report
+
+
+# -- what was asked for -------------------------------------------------------------------------------
+
+
+def _task(trained, task):
+    if task is not None:
+        return task
+    if not trained.task:
+        raise CheckedTaskError(
+            "This network has no task, so there are no trials to check it with: bb.check(trained, task)."
+        )
+    try:
+        return make(trained.task, **trained.arguments)
+    except UnknownTaskError:
+        raise CheckedTaskError(
+            f"This network was trained for {trained.task!r}, a task of its user's own, which files do not "
+            "hold. Hand it over in Python: bb.check(trained, MyTask())."
+        ) from None
+
+
+def _sizes(ladder):
+    if ladder not in LADDERS:
+        raise CheckOptionError(f"There is no ladder {ladder!r}; choose 'quick' or 'full'.")
+    return LADDERS[ladder]
+
+
+def _only(keys):
+    if keys is None:
+        return None
+    known = [rung.key for rung in LADDER]
+    for key in keys:
+        if key not in known:
+            raise CheckOptionError(_unknown("There is no check", key, known))
+    return sorted(keys)
+
+
+def _unknown(what, key, known):
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{what} {key!r}; there are {', '.join(known)}.{hint}"
+
+
+def _margins(given):
+    default = {rung.key: rung.margin for rung in LADDER if rung.margin is not None}
+    for key, margin in (given or {}).items():
+        if key not in default:
+            raise CheckOptionError(_unknown("No check has a margin", key, default))
+        if not (isinstance(margin, int | float) and margin > 0):
+            raise CheckOptionError(f"The margin of {key} is {margin!r}; expected a positive number.")
+    return default | {key: float(margin) for key, margin in (given or {}).items()}
+
+
+def _seconds(dt, training_dt):
+    if dt is None:
+        return None
+    try:
+        steps = [float(step) for step in dt]
+    except TypeError:
+        steps = [float(dt)]
+    for step in steps:
+        if not 0 < step < 1:
+            raise CheckOptionError(f"A time step of {step:g} s is none; write dt=[1, 0.1]*ms.")
+    return (training_dt, *(step for step in steps if abs(step - training_dt) > 1e-9 * training_dt))
+
+
+# -- what was found -----------------------------------------------------------------------------------
+
+
+def _climbed(rung, context):
+    """The finding of a rung; an error of ours ends this rung only, and says so."""
+    try:
+        return rung.measure(context).stored()
+    except NotApplicable as why:
+        return Finding("not applicable", reason=str(why))
+    except NotRun as why:
+        return Finding("not run", reason=str(why))
+    except Exception as error:
+        if os.environ.get("BRIANBRIDGE_DEBUG") == "1":
+            traceback.print_exception(error)
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Finding(
+            "not run", reason=f"an error of brianbridge itself; please report it: {said}", error=said
+        )
+
+
+def report_of(context, manifest, findings):
+    """Everything that was found, as a report.
+
+    Parameters
+    ----------
+    context : Context
+    manifest : dict
+    findings : dict of str to Finding
+        By the key of the rung.
+
+    Returns
+    -------
+    Report
+    """
+    report = Report(_title(context), manifest=manifest)
+    for rung in LADDER:
+        finding = findings.get(rung.key)
+        margin = context.margins.get(rung.key)
+        if finding is None:
+            why = (
+                "the quick ladder leaves it out"
+                if not (rung.quick or context.sizes.full)
+                else "not asked for"
+            )
+            finding = Finding("not run", reason=why)
+        reason = finding.reason
+        if not context.sizes.full and rung.left_out and finding.verdict in ("pass", "fail"):
+            reason = "; ".join(filter(None, [reason, f"quick: left out or shortened: {rung.left_out}"]))
+        report.checks.append(
+            Check(
+                rung.name,
+                finding.verdict,
+                value=finding.value,
+                criterion=rung.criterion_with(margin),
+                reason=reason,
+                detects=finding.detects or rung.detects,
+                number=rung.number,
+                margin=margin,
+            )
+        )
+        report.tables += finding.tables
+        report.figures += rung.draw(finding) if rung.draw else []
+        report.data[rung.key] = finding.data
+        if finding.error:
+            report.data.setdefault("errors", {})[rung.key] = finding.error
+    report.summary = _summary(context, report)
+    return report
+
+
+def _title(context):
+    groups = [g for g in context.trained.model.groups if "spike" in getattr(g, "events", {})]
+    neurons = sum(group.n for group in groups)
+    return f"{context.trained.task.replace('_', ' ').capitalize()}: {neurons} spiking neurons"
+
+
+def _summary(context, report):
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts().items() if count)
+    failed = [check.name for check in report.failures]
+    ending = f" Failed: {'; '.join(failed)}." if failed else ""
+    steps = ", ".join(f"{dt * 1e3:g}" for dt in context.dts)
+    return (
+        f"Trained with steps of {context.training_dt * 1e3:g} ms, examined in Brian2 with {steps} ms on "
+        f"{len(context.trials)} fresh trials: {counts}.{ending}"
+    )

@@ -1,0 +1,410 @@
+"""The ladder of checks: the true network passes, every mutant fails its rung, nothing finished is lost."""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from brian2 import ms
+
+import brianbridge as bb
+from brianbridge.analysis import equivalence_of_paired_proportions
+from brianbridge.checks import LADDER, mutants, reproduce, running
+from brianbridge.checks.attribution import CAUSES, with_causes
+from brianbridge.checks.context import Sizes
+from brianbridge.checks.finding import Finding, Table
+from brianbridge.checks.keeping import Kept
+from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
+from brianbridge.checks.performance import equivalence_verdict
+from brianbridge.checks.reproduction import ReportFileError
+from brianbridge.checks.step_dependence import step_dependence
+from brianbridge.cli import main
+from brianbridge.report import VERDICTS
+
+TINY = Sizes(trials=12, few=1, refinements=(1, 2), full=False)
+CHEAP = ("transcription", "constraints")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(running.LADDERS, "quick", TINY)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """It was never trained, but what is checked here does not ask for that."""
+    task = bb.tasks.ContextIntegration(fixation=10 * ms, stimulus=200 * ms, response=30 * ms)
+    return bb.Trained(
+        model=bb.load("li2020", cells=20, seed=3),
+        task="context_integration",
+        arguments=dict(task.arguments),
+        inputs={"stimulus": "stimulus"},
+        output="out.o",
+    )
+
+
+@pytest.fixture
+def file(trained, tmp_path):
+    return trained.save(tmp_path / "trained.safetensors")
+
+
+def verdicts(report):
+    keys = [rung.key for rung in LADDER]
+    return {key: check.verdict for key, check in zip(keys, report.checks)}
+
+
+def climb(trained, *only, **options):
+    report = bb.check(trained, only=only, progress=False, **options)
+    assert "errors" not in report.data, report.data["errors"]
+    return {key: verdict for key, verdict in verdicts(report).items() if key in only}
+
+
+# -- the true network, and mutants --------------------------------------------------------------------
+
+
+def test_the_true_network_passes_what_needs_no_training(trained):
+    report = bb.check(
+        trained, only=("transcription", "precision", "convergence", "constraints"), progress=False
+    )
+    found = verdicts(report)
+    assert found["transcription"] == found["convergence"] == found["constraints"] == "pass"
+    assert report.data["transcription"]["events"][0]["in Brian2"] > 10
+    assert report.data["precision"]["trials"] == 12
+    slopes = report.data["convergence"]["slopes"]
+    assert slopes["cells.v"] == pytest.approx(1, abs=0.1)
+    others = {key: check for key, check in zip(found, report.checks) if found[key] == "not run"}
+    assert "performance" in others and all(check.reason for check in others.values())
+
+
+@pytest.mark.parametrize(
+    "mutant, rung",
+    [
+        (mutant, rung.key)
+        for rung in LADDER
+        for mutant in rung.mutants
+        if rung.key in ("transcription", "constraints", "convergence")
+    ],
+)
+def test_mutants_fail_their_rung(trained, mutant, rung):
+    changed = mutants.MUTANTS[mutant](trained.model)
+    assert climb(trained, rung, model=changed) == {rung: "fail"}
+
+
+def test_every_rung_has_a_mutant_and_every_mutant_a_rung():
+    assert [rung.key for rung in LADDER if not rung.mutants] == ["perturbation"]
+    assert {mutant for rung in LADDER for mutant in rung.mutants} == set(mutants.MUTANTS)
+
+
+@pytest.fixture(scope="module")
+def decided(trained):
+    """A network that does its task: neurons follow the streams, nothing is recurrent."""
+    task = bb.tasks.ContextIntegration(fixation=10 * ms, stimulus=100 * ms, response=60 * ms, noise=0.1)
+    return pushing_network(task)
+
+
+def pushing_network(task):
+    """Neuron 0 spikes for positive streams, neuron 1 for negative ones; contexts are not told apart."""
+    model = bb.load("li2020", cells=20, seed=3)
+    sign = np.where(np.arange(20) % 2, -1.0, 1.0)
+    w_in = model["w_in"]
+    values = {
+        ("w_in", "w"): 3e-10 * sign[w_in.j] * (w_in.i < 2),
+        ("w_out", "w"): 8 * sign,
+        ("cells", "tau_r"): np.full(20, 0.1),
+        ("rec", "w"): model["rec"].values["w"] * 0,
+    }
+    return bb.Trained(
+        model=model.with_values(values),
+        task="context_integration",
+        arguments=dict(task.arguments),
+        inputs={"stimulus": "stimulus"},
+        output="out.o",
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rung", ["precision", "performance", "controls"])
+def test_rungs_that_need_a_task_pass_the_true_network_and_fail_their_mutants(decided, rung, monkeypatch):
+    monkeypatch.setitem(running.LADDERS, "quick", replace(TINY, trials=100, refinements=(1, 10)))
+    assert climb(decided, rung) == {rung: "pass"}
+    for mutant in next(r.mutants for r in LADDER if r.key == rung):
+        assert climb(decided, rung, model=mutants.MUTANTS[mutant](decided.model)) == {rung: "fail"}, mutant
+
+
+def test_a_readout_fitted_anew_is_among_the_controls(trained, monkeypatch):
+    monkeypatch.setitem(running.LADDERS, "full", replace(TINY, full=True))
+    report = bb.check(trained, ladder="full", only=["controls"], progress=False)
+    assert "errors" not in report.data
+    names = [row["control"] for row in report.data["controls"]["controls"]]
+    assert names == ["shuffled labels", "shuffled values", "W = 0", "readout only"]
+
+
+@pytest.mark.slow
+def test_finer_steps_on_the_same_path(trained, monkeypatch):
+    monkeypatch.setitem(running.LADDERS, "full", replace(TINY, few=2, full=True))
+    report = bb.check(trained, ladder="full", only=["time_steps"], dt=[0.5, 0.25] * ms, progress=False)
+    assert verdicts(report)["time_steps"] == "pass" and len(report.figures) == 1
+    found = report.data["time_steps"]
+    assert [row["dt (ms)"] for row in found["steps"]] == pytest.approx([1, 0.5, 0.25])
+    assert found["steps"][0]["Victor-Purpura"] == 0
+    assert found["nudged by 1e-9 mV"]["Victor-Purpura"] < found["other noise"]["Victor-Purpura"]
+    assert [row["cause"] for row in found["attribution"]] == ["training's step", "as is", *CAUSES]
+
+
+def test_causes_of_the_time_step_are_undone(trained):
+    model = with_causes(trained.model, CAUSES, 1e-3, 1e-4)
+    cells, before = model["cells"], trained.model["cells"]
+    assert cells.refractory == 1e-3
+    assert "theta" in cells.events["spike"] and "0.5826" in cells.events["spike"]
+    tau, matched = before.values["tau_m"], cells.values["tau_m"]
+    assert np.allclose((1 - 1e-3 / tau), np.exp(-1e-3 / matched))
+    assert np.allclose(model["rec"].pathways[0].delay, 0.9e-3)
+    assert np.array_equal(cells.values["R"], before.values["R"])
+    model.network(dt=0.1 * ms).run(1 * ms)
+
+
+@pytest.mark.slow
+def test_back_ends_agree_and_tell_mutants(trained):
+    assert climb(trained, "back_ends") == {"back_ends": "pass"}
+    changed = mutants.shuffled(trained.model)
+    assert climb(trained, "back_ends", model=changed) == {"back_ends": "fail"}
+
+
+# -- options ------------------------------------------------------------------------------------------
+
+
+def test_margins_are_changed_in_the_open(trained):
+    changed = mutants.charge(trained.model)
+    report = bb.check(
+        trained, only=["convergence"], margins={"convergence": 0.5}, progress=False, model=changed
+    )
+    check = next(check for check in report.checks if check.name.startswith("Convergence"))
+    assert check.margin == 0.5 and "(changed; the default is 0.2)" in check.criterion
+    assert report.manifest["check"]["margins"]["convergence"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(ladder="short"), "no ladder 'short'"),
+        (dict(margins={"performence": 0.1}), "Did you mean 'performance'"),
+        (dict(margins={"performance": -1}), "positive number"),
+        (dict(only=["transcripton"]), "Did you mean 'transcription'"),
+        (dict(dt=[1, 2]), "none"),
+    ],
+)
+def test_wrong_options(trained, options, message):
+    with pytest.raises(bb.checks.CheckOptionError, match=message):
+        bb.check(trained, progress=False, **options)
+
+
+def test_a_task_of_the_users_own_must_be_handed_over(trained):
+    own = replace(trained, task="hold")
+    with pytest.raises(bb.checks.CheckedTaskError, match="Hand it over"):
+        bb.check(own, progress=False)
+    task = bb.tasks.make(trained.task, **trained.arguments)
+    assert climb(own, "constraints", task=task) == {"constraints": "pass"}
+    with pytest.raises(bb.checks.CheckedTaskError, match="no task"):
+        bb.check(replace(trained, task=""), progress=False)
+
+
+def test_without_torch_the_comparison_with_the_surrogate_is_not_run(trained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("brianbridge.checks.surrogate_side")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(bb.checks, "surrogate_side", raising=False)
+    for name in [
+        name
+        for name in sys.modules
+        if name.startswith(("brianbridge.surrogate", "brianbridge.comparison.side"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    report = bb.check(trained, only=["transcription"], progress=False)
+    assert report.checks[0].verdict == "not run" and report.checks[0].reason == "torch missing"
+
+
+def test_an_error_of_ours_ends_one_rung_only(trained, monkeypatch):
+    def broken(context):
+        raise RuntimeError("a bug")
+
+    ladder = tuple(replace(r, measure=broken) if r.key == "transcription" else r for r in LADDER)
+    monkeypatch.setattr(running, "LADDER", ladder)
+    report = bb.check(trained, only=CHEAP, progress=False)
+    assert verdicts(report)["constraints"] == "pass"
+    assert report.checks[0].verdict == "not run" and "a bug" in report.checks[0].reason
+    assert report.data["errors"] == {"transcription": "RuntimeError: a bug"}
+
+
+# -- what is kept -------------------------------------------------------------------------------------
+
+
+def test_interrupted_and_resumed(trained, tmp_path, monkeypatch):
+    climbed, measured = running._climbed, []
+
+    def interrupted(rung, context):
+        if measured:
+            raise KeyboardInterrupt
+        measured.append(rung.key)
+        return climbed(rung, context)
+
+    monkeypatch.setattr(running, "_climbed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bb.check(trained, only=CHEAP, out=tmp_path, progress=False)
+    monkeypatch.setattr(
+        running, "_climbed", lambda rung, context: measured.append(rung.key) or climbed(rung, context)
+    )
+    resumed = bb.check(trained, only=CHEAP, out=tmp_path, progress=False)
+    assert measured == list(CHEAP)
+    assert verdicts(resumed)["transcription"] == "pass"
+    whole = bb.check(trained, only=CHEAP, progress=False)
+    assert resumed.as_dict() == whole.as_dict()
+    bb.check(trained, only=CHEAP, out=tmp_path, seed=2, progress=False)
+    assert len(measured) == 2 + 2 + 2  # another seed is another check
+    assert (tmp_path / "report.html").is_file() and (tmp_path / "report.json").is_file()
+
+
+def test_damaged_findings_are_made_anew(tmp_path):
+    rung = LADDER[0]
+    manifest = {"check": {"margins": {rung.key: 1.0}}, "trained": {}}
+    kept = Kept(tmp_path, manifest)
+    finding = Finding("pass", 3, data={"x": np.arange(2)}, tables=[Table("t", ["a"], [[1]])]).stored()
+    kept.keep(rung, finding)
+    assert kept.of(rung) == finding
+    assert Kept(tmp_path, {**manifest, "check": {"margins": {rung.key: 2.0}}}).of(rung) is None
+    next((tmp_path / "rungs").iterdir()).write_text("{")
+    assert kept.of(rung) is None
+
+
+# -- the command line ---------------------------------------------------------------------------------
+
+
+def test_check_and_reproduce_on_the_command_line(file, tmp_path, capsys):
+    out = tmp_path / "out"
+    only = ["--only", "transcription,constraints"]
+    assert main(["check", str(file), "--out", str(out), "--json", *only]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {"name", "verdict", "reason", "value", "criterion"} <= document["checks"][0].keys()
+    assert all(check["verdict"] in VERDICTS for check in document["checks"])
+    assert [check["number"] for check in document["checks"]] == [rung.number for rung in LADDER]
+    page = (out / "report.html").read_text()
+    assert "http://" not in page and "https://" not in page and "<script" not in page
+
+    assert main(["reproduce", str(out / "report.json"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["agrees"]
+    told = json.loads((out / "report.json").read_text())
+    told["data"]["transcription"]["events"][0]["in Brian2"] += 1
+    (out / "report.json").write_text(json.dumps(told))
+    assert main(["reproduce", str(out / "report.json"), "--json"]) == 1
+    places = [row["place"] for row in json.loads(capsys.readouterr().out)["differences"]]
+    assert places == ["data.transcription.events[0].in Brian2"]
+
+
+def test_a_check_that_fails_has_exit_status_1(trained, tmp_path, capsys):
+    values = np.array(trained.model["cells"].values["tau_m"])
+    values[0] = 1.0
+    bad = replace(trained, model=trained.model.with_values({("cells", "tau_m"): values}))
+    file = bad.save(tmp_path / "bad.safetensors")
+    assert main(["check", str(file), "--only", "constraints", "--out", str(tmp_path / "out")]) == 1
+    assert "fail" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, status",
+    [
+        (["--margin", "performence=0.1"], 64),
+        (["--margin", "performance"], 64),
+        (["--only", "nothing"], 64),
+        (["--dt", "a,b"], 64),
+        (["--ladder", "high"], 64),
+    ],
+)
+def test_wrong_usage(file, tmp_path, capsys, arguments, status):
+    assert main(["check", str(file), "--out", str(tmp_path / "out"), *arguments]) == status
+    assert capsys.readouterr().err.startswith("brianbridge: ")
+
+
+def test_files_that_cannot_be_used(file, trained, tmp_path, capsys):
+    content = bytearray(file.read_bytes())
+    content[-20] ^= 255
+    file.write_bytes(content)
+    assert main(["check", str(file)]) == 65
+    said = capsys.readouterr().err
+    assert said.startswith(f"brianbridge: {file}") and len(said.splitlines()) == 1
+    own = replace(trained, task="hold").save(tmp_path / "own.safetensors")
+    assert main(["check", str(own)]) == 65
+    assert "'hold'" in capsys.readouterr().err
+    assert main(["check", str(tmp_path / "missing.safetensors")]) == 65
+    (tmp_path / "report.json").write_text("{}")
+    assert main(["reproduce", str(tmp_path / "report.json")]) == 65
+    assert main(["reproduce", str(tmp_path / "missing.json")]) == 65
+
+
+def test_reproduce_refuses_another_network(trained, tmp_path):
+    bb.check(trained, only=["constraints"], out=tmp_path, progress=False)
+    with pytest.raises(ReportFileError, match="does not say in which file"):
+        reproduce(tmp_path / "report.json")
+    other = replace(trained, model=mutants.weights(trained.model))
+    with pytest.raises(ReportFileError, match="another trained network"):
+        reproduce(tmp_path / "report.json", other, progress=False)
+    assert reproduce(tmp_path / "report.json", trained, progress=False).agrees
+
+
+# -- parts --------------------------------------------------------------------------------------------
+
+
+def test_equivalence_of_paired_proportions():
+    same = np.ones(100, bool)
+    seen = equivalence_of_paired_proportions(same, same, 0.05)
+    assert seen.equivalent and seen.difference == 0 and seen.interval[1] == pytest.approx(0.016, abs=1e-3)
+    assert not equivalence_of_paired_proportions(same[:20], same[:20], 0.05).equivalent  # too few to tell
+    other = np.arange(100) % 5 > 0
+    gap = equivalence_of_paired_proportions(same, other, 0.05)
+    assert gap.difference == pytest.approx(0.2) and gap.p_value > 0.99
+    assert equivalence_verdict(seen) == ("pass", "")
+    assert "differs" in equivalence_verdict(gap)[1]
+    assert (
+        "more trials" in equivalence_verdict(equivalence_of_paired_proportions(same[:20], same[:20], 0.05))[1]
+    )
+    with pytest.raises(ValueError, match="paired"):
+        equivalence_of_paired_proportions(same, same[:3], 0.05)
+
+
+def test_equivalence_of_paired_proportions_keeps_its_level():
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(400):
+        first = rng.random(200) < 0.9
+        second = first & ~(rng.random(200) < 0.1 / 0.9)  # 0.1 less: at the margin
+        wrong += equivalence_of_paired_proportions(first, second, 0.1).equivalent
+    assert wrong / 400 < 0.08
+
+
+def test_noise_of_coarser_steps_is_on_the_same_path(trained):
+    assert noise_places(trained.model) == {"cells_stateupdater/0": ("randn", 20)}
+    trials = bb.tasks.make(trained.task, **trained.arguments).trials(1, 2, 1 * ms)
+    fine = drawn_noise(trained.model, trials, seed=1, refinement=4)
+    coarse = coarsened(fine, 4)
+    (a,), (b,) = fine.values(), coarse.values()
+    assert b.shape == (240, 2, 20) and b.std() == pytest.approx(1, abs=0.05)
+    assert np.allclose(np.cumsum(a, axis=0)[3::4] * np.sqrt(0.25), np.cumsum(b, axis=0))
+
+
+def test_text_that_depends_on_the_time_step(trained):
+    assert step_dependence(trained.model) == ""
+    assert "cells contains dt" in step_dependence(mutants.noise(trained.model))
+    cells = trained.model["cells"]
+    noisy = replace(cells, equations=cells.equations.replace("xi", "randn()*Hz**0.5"))
+    assert "random numbers" in step_dependence(trained.model.with_group(noisy))
+
+
+@pytest.mark.parametrize("method, order", [("rk4", 4), ("rk2", 2), ("exponential_euler", None)])
+def test_orders_of_other_integrators(trained, method, order):
+    cells = trained.model["cells"]
+    quiet = replace(cells, equations=cells.equations.replace("sigma*xi", "0*volt/second"), method=method)
+    model = trained.model.with_group(quiet)
+    report = bb.check(replace(trained, model=model), only=["convergence"], progress=False)
+    check = next(check for check in report.checks if check.number == 3)
+    assert check.verdict == ("pass" if order else "not applicable"), (check.value, check.reason)
+    if order:
+        assert report.data["convergence"]["slopes"]["cells.v"] == pytest.approx(order, abs=0.2)
