@@ -117,12 +117,12 @@ LADDER = (
         "back_ends",
         "Back ends of Brian2",
         back_ends.measure,
-        "the same spikes in the same steps; where a network is chaotic, single steps from one state have "
+        "the same spikes in the same steps; where a network is chaotic, steps from one state have "
         "the same spikes, and no state differs by more than {margin} of its range",
         margin=1e-9,
         detects="one spike in another step",
         mutants=("shuffled",),
-        left_out="the C++ build",
+        left_out="C++ standalone and CUDA",
     ),
     Rung(
         5,
