@@ -124,7 +124,7 @@ def pushing_network(task):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rung", ["precision", "performance", "controls"])
+@pytest.mark.parametrize("rung", ["precision", "integrator", "performance", "controls"])
 def test_rungs_that_need_a_task_pass_the_true_network_and_fail_their_mutants(decided, rung, monkeypatch):
     monkeypatch.setitem(running.LADDERS, "quick", replace(TINY, trials=100, refinements=(1, 10)))
     assert climb(decided, rung) == {rung: "pass"}

@@ -139,12 +139,16 @@ class Context:
             )
         return self._simulated[key][1]
 
-    def run(self, model, trials, dt=None, **options):
-        """Trials of any model in Brian2, as many side by side as the model allows; see `simulate`."""
+    def run(self, model, trials, dt=None, *, more_inputs=(), **options):
+        """Trials of any model in Brian2, as many side by side as the model allows; see `simulate`.
+
+        ``more_inputs`` are timed inputs that only this model has; the trials have them by the same names.
+        """
+        inputs = self.trained.inputs | {name: name for name in more_inputs}
         if options.get("device", "runtime") == "runtime":
             options["together"] = side_by_side(model, len(trials))
         return simulate(
-            replace(self.trained, model=model),
+            replace(self.trained, model=model, inputs=inputs),
             self.task,
             trials,
             dt=None if dt is None else dt * second,

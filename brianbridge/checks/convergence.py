@@ -14,7 +14,7 @@ from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import errors_by_dt
 
-__all__ = ["NOMINAL", "draw", "isolated", "measure", "method_of"]
+__all__ = ["NOMINAL", "accepted_method", "draw", "isolated", "measure", "method_of"]
 
 #: Order of Brian2's integrators for equations without noise. (The deterministic part of milstein and heun is
 #: a step of Euler's.) ``exact`` has no error but rounding.
@@ -127,16 +127,24 @@ def method_of(model, name):
     group = model[name]
     if isinstance(group.method, str):
         return group.method
+    method = accepted_method(model, name, group.method)
+    if method is None:
+        raise NotApplicable("Brian2 has no integrator for it")
+    return method
+
+
+def accepted_method(model, name, candidates):
+    """The first integrator that can integrate a group; None if none can."""
     whole = rebuild(model)
     set_aside(whole.groups.values())
     live = whole[name]
-    for candidate in group.method:
+    for candidate in candidates:
         try:
             StateUpdateMethod.stateupdaters[candidate](live.equations, live.variables)
             return candidate
         except UnsupportedEquationsException:
             continue
-    raise NotApplicable("Brian2 has no integrator for it")
+    return None
 
 
 def _orders(context, group, start):

@@ -11,6 +11,8 @@ from brianbridge.checks import (
     performance,
     perturbation,
     precision,
+    second_integrator,
+    spike_times,
     time_steps,
     transcription,
 )
@@ -99,16 +101,39 @@ LADDER = (
         draw=convergence.draw,
     ),
     Rung(
+        4,
+        "spike_times",
+        "Spike times of driven neurons",
+        spike_times.measure,
+        "in time steps, the median errors of first spikes and of first intervals are at most {margin} times "
+        "those at the coarsest step (of which less than one step counts as one)",
+        margin=2.0,
+        mutants=("integrator", "noise"),
+        draw=spike_times.draw,
+        quick=False,
+    ),
+    Rung(
         5,
         "back_ends",
         "Back ends of Brian2",
         back_ends.measure,
-        "the same spikes in the same steps; where a network is chaotic, single steps from one state have "
+        "the same spikes in the same steps; where a network is chaotic, steps from one state have "
         "the same spikes, and no state differs by more than {margin} of its range",
         margin=1e-9,
         detects="one spike in another step",
         mutants=("shuffled",),
-        left_out="the C++ build",
+        left_out="C++ standalone and CUDA",
+    ),
+    Rung(
+        5,
+        "integrator",
+        "A second integrator",
+        second_integrator.measure,
+        "with another method of Brian2, at the same dt, performance changes by less than {points} points "
+        "(paired equivalence test, 5 %)",
+        margin=0.1,
+        mutants=("readout", "shuffled"),
+        left_out="100 trials instead of 400",
     ),
     Rung(
         6,

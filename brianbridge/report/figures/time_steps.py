@@ -37,7 +37,7 @@ def accuracy_by_dt(dt, accuracy, intervals):
 
 
 @figure_style()
-def errors_by_dt(dt, errors, nominal):
+def errors_by_dt(dt, errors, nominal, label="relative error"):
     """
     Errors against the time step on logarithmic axes, with the slopes that the methods promise.
 
@@ -46,9 +46,11 @@ def errors_by_dt(dt, errors, nominal):
     dt : dict of str to array (n,)
         In ms.
     errors : dict of str to array (n,)
-        Relative errors; NaN is left out.
+        NaN is left out.
     nominal : dict of str to float
         Order of each.
+    label : str
+        Of the axis of the errors.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def errors_by_dt(dt, errors, nominal):
             at = known[np.argmax(dt_seen[known])]
             slope = error[at] * (dt_seen / dt_seen[at]) ** nominal[name]
             ax.loglog(dt_seen, slope, color=UNSIGNED, linewidth=0.8, linestyle="--")
-    ax.set(xlabel="time step (ms)", ylabel="relative error")
+    ax.set(xlabel="time step (ms)", ylabel=label)
     _step_axis(ax, np.concatenate(list(dt.values())))
     ax.legend(loc="best")
     return figure
