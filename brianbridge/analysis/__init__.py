@@ -16,6 +16,7 @@ from .cross_temporal import (
     cue_averages,
 )
 from .group_comparison import GroupComparison, SignComparison, compare_groups, compare_signs, network_means
+from .known_timescales import fit_known_timescales
 from .modes import (
     ContextSwitch,
     ModeCoordinates,
@@ -61,6 +62,7 @@ from .variability import (
 __all__ = [
     "Timescales",
     "fit_timescales",
+    "fit_known_timescales",
     "spike_count_autocorrelation",
     "Clusters",
     "find_clusters",
