@@ -92,7 +92,7 @@ def test_mutants_fail_their_rung(trained, mutant, rung):
 
 
 def test_every_rung_has_a_mutant_and_every_mutant_a_rung():
-    assert [rung.key for rung in LADDER if not rung.mutants] == ["perturbation"]
+    assert all(rung.mutants for rung in LADDER)
     assert {mutant for rung in LADDER for mutant in rung.mutants} == set(mutants.MUTANTS)
 
 

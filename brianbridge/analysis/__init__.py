@@ -39,6 +39,7 @@ from .selectivity import PreferenceClustering, cluster_by_preference, d_prime, s
 from .statistics import (
     Equivalence,
     equivalence_of_means,
+    equivalence_of_median,
     equivalence_of_paired_proportions,
     equivalence_of_proportions,
     holm,
@@ -80,6 +81,7 @@ __all__ = [
     "holm",
     "Equivalence",
     "equivalence_of_means",
+    "equivalence_of_median",
     "equivalence_of_paired_proportions",
     "equivalence_of_proportions",
     "sign_test",

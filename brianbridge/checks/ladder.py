@@ -12,6 +12,7 @@ from brianbridge.checks import (
     perturbation,
     precision,
     time_steps,
+    timescales,
     transcription,
 )
 
@@ -161,5 +162,17 @@ LADDER = (
         margin=0.1,
         mutants=(),
         left_out="100 trials instead of 400",
+    ),
+    Rung(
+        10,
+        "timescales",
+        "Timescales of neurons at the finest time step",
+        timescales.measure,
+        "the median log ratio of corrected timescales at the finest dt to those at the training's is within "
+        "{margin} of 0 (paired over neurons, equivalence by sign tests, 5 %)",
+        margin=0.25,
+        mutants=("decay_per_step",),
+        draw=timescales.draw,
+        quick=False,
     ),
 )

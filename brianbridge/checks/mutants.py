@@ -21,6 +21,7 @@ __all__ = [
     "charge",
     "charge_per_step",
     "dale",
+    "decay_per_step",
     "delay",
     "integrator",
     "noise",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 SUMMED = re.compile(r"(?m)^(\s*\w+_post\s*=\s*)(.*?)(:.*summed.*)$")
+DERIVATIVE = re.compile(r"(?m)^(\s*d\w+/dt\s*=\s*)(.*?)(\s*:.*)$")
+NOISE = re.compile(r"\bxi(_\w+)?\b")
 INCREMENT = re.compile(r"(\w+\s*[+-]=\s*)([^;\n#]+)")
 
 
@@ -99,6 +102,25 @@ def charge_per_step(model):
     return replace(model, groups=groups)
 
 
+def decay_per_step(model):
+    """Every step changes a state by as much as one of the training's, as where a decay is a fixed factor.
+
+    At the training's time step nothing is different; noise keeps its power at every step.
+    """
+    there = f"({model.dt!r}*second)"
+    groups = tuple(
+        replace(
+            group,
+            equations=DERIVATIVE.sub(
+                lambda line: f"{line[1]}({NOISE.sub(rf'(\g<0>*dt/{there})', line[2])})*{there}/dt{line[3]}",
+                group.equations,
+            ),
+        )
+        for group in model.groups
+    )
+    return replace(model, groups=groups)
+
+
 def readout(model):
     """What is summed up in groups that do not spike, such as an output, has the other sign."""
     groups = tuple(
@@ -152,6 +174,7 @@ MUTANTS = {
         weights,
         charge,
         charge_per_step,
+        decay_per_step,
         readout,
         shuffled,
         bounds,

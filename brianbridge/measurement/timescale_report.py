@@ -10,7 +10,7 @@ from brianbridge.atomic_files import write_together
 from brianbridge.figure_style import EXCITATORY, INK, UNSIGNED, figure_style, new_figure
 from brianbridge.report import CaptionedFigure, Report, Table
 
-__all__ = ["draw", "report", "save", "summary_text"]
+__all__ = ["draw", "report", "rows_table", "save", "summary_text"]
 
 COLOURS = {"published": EXCITATORY, "corrected": INK}
 FEWEST = 5  # neurons of which a median is drawn
@@ -38,18 +38,18 @@ def report(found, title="Timescales"):
         "Timescales",
     )
     tables = [
-        _table(
+        rows_table(
             "The same network with fewer trials",
             found.by_trials,
             "Medians, from the first trials only. What is not biased does not depend on their number.",
         ),
-        _table(
+        rows_table(
             "Known timescales",
             found.bias,
             "Simulated Poisson neurons. Their rate is an Ornstein-Uhlenbeck process around the median rate "
             "of the network's included neurons; a timescale of 0 is a constant rate, that is no memory.",
         ),
-        _table(
+        rows_table(
             "Neurons",
             found.rows,
             "Published: included by the rules of Kim & Sejnowski (2019), or the rule that leaves the neuron "
@@ -61,7 +61,8 @@ def report(found, title="Timescales"):
     )
 
 
-def _table(title, rows, caption):
+def rows_table(title, rows, caption):
+    """A table of rows such as `NeuronTimescales.rows`; what is not a number is left blank."""
     rows = [{name: "" if value != value else value for name, value in row.items()} for row in rows]
     return Table(title, [_heading(name) for name in rows[0]], [list(row.values()) for row in rows], caption)
 
