@@ -15,6 +15,7 @@ from brianbridge.simulation.trials import asked_trials, simulate
 __all__ = ["Outcomes", "outcomes"]
 
 NONE = "none"  # what the unperturbed network is called in the table
+OLD = ", by the old context"  # the same decisions as in the row before, judged as if nothing had changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,19 +126,22 @@ def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, 
     """
     networks = _named_networks(networks)
     planned = _planned(perturbations, epochs)
-    decisions = {key: [] for key in [(NONE, ""), *planned]}
+    decisions = {}
     for number, trained in enumerate(networks.values()):
         seed = random_seed + number * 10**6
         own_task, shown = asked_trials(trained, task, trials, seed)
         with keep_builds() if settings.get("device", "").endswith("standalone") else nullcontext():
             plain = simulate(trained, own_task, shown, random_seed=seed, **settings)
-            decisions[NONE, ""].append(plain.decisions.values)
-            for key, together in planned.items():
+            decisions.setdefault((NONE, ""), []).append(plain.decisions.values)
+            for (label, epoch), together in planned.items():
                 together = [one.resolved(trained.model, plain) for one in together]
                 perturbed = simulate(
                     trained, own_task, shown, perturbation=together, random_seed=seed, **settings
                 )
-                decisions[key].append(perturbed.decisions.values)
+                decisions.setdefault((label, epoch), []).append(perturbed.decisions.values)
+                if any(one.judges_anew(own_task) for one in together):
+                    before = perturbed.judged_as(shown).values
+                    decisions.setdefault((f"{label}{OLD}", epoch), []).append(before)
     return Outcomes(
         counts={key: np.array([_count(one) for one in found]) for key, found in decisions.items()},
         p_trials={
