@@ -160,7 +160,7 @@ LADDER = (
         "without the weakest tenth of the recurrent weights, performance changes by less than {points} "
         "points (paired equivalence test, 5 %)",
         margin=0.1,
-        mutants=(),
+        mutants=("disguised",),
         left_out="100 trials instead of 400",
     ),
     Rung(

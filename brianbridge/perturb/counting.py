@@ -12,7 +12,7 @@ from brianbridge.simulation.result import OUTCOMES
 from brianbridge.simulation.standalone import keep_builds
 from brianbridge.simulation.trials import asked_trials, simulate
 
-__all__ = ["Outcomes", "outcomes"]
+__all__ = ["Outcomes", "named_networks", "outcomes"]
 
 NONE = "none"  # what the unperturbed network is called in the table
 OLD = ", by the old context"  # the same decisions as in the row before, judged as if nothing had changed
@@ -124,7 +124,7 @@ def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, 
         found = bb.perturb.outcomes(networks, "delayed_match", lesion, epochs=["sample", "delay"])
         found.figure().savefig("lesion.pdf")
     """
-    networks = _named_networks(networks)
+    networks = named_networks(networks)
     planned = _planned(perturbations, epochs)
     decisions = {}
     for number, trained in enumerate(networks.values()):
@@ -152,7 +152,8 @@ def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, 
     )
 
 
-def _named_networks(networks):
+def named_networks(networks):
+    """Name to network, whether one, several or named ones were given."""
     if isinstance(networks, dict):
         return networks
     networks = list(networks) if isinstance(networks, list | tuple) else [networks]
