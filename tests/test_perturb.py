@@ -454,15 +454,18 @@ def test_outcomes_of_several_networks(trained, trials):
 
 
 def test_figure_4_of_li2020_is_one_call():
-    networks = [
-        bb.Trained(
-            model=bb.load("li2020", cells=10, seed=k), task="delayed_match", inputs={"stimulus": "stimulus"},
-            output="out.o",
-        )
-        for k in range(2)
-    ]  # fmt: skip
+    task = bb.tasks.ContextIntegration(fixation=5 * ms, stimulus=10 * ms, response=10 * ms)
+    trained = bb.Trained(
+        model=bb.load("li2020", cells=10), task=task.name, arguments=task.arguments,
+        inputs={"stimulus": "stimulus"}, output="out.o",
+    )  # fmt: skip
+    found = bb.perturb.li2020_figure4(trained, trials=2, together=2, random_seed=1, progress=False)
+    perturbed = list(found.counts)[1:]
+    assert len(perturbed) == 8 and {epoch for _, epoch in perturbed} == {"stimulus", "response"}
+    axes = found.figure().axes
+    assert [ax.get_title() for ax in axes] == list(dict.fromkeys(name for name, _ in perturbed))
     with pytest.raises(ValueError, match="has 1 channels, but that of the network, 'stimulus', has 4"):
-        bb.perturb.li2020_figure4(networks, trials=2, progress=False)
+        bb.perturb.li2020_figure4(trained, "delayed_match", trials=2, progress=False)
 
 
 def test_neither_simulation_nor_perturbation_needs_torch():
