@@ -31,6 +31,7 @@ _HOME = {
     "simulate": "brianbridge.simulation.trials",
     "keep_builds": "brianbridge.simulation.standalone",
     "perturb": "brianbridge.perturb",
+    "timescales": "brianbridge.measurement.timescales",
     "check": "brianbridge.checks",
     "Report": "brianbridge.report",
     "analysis": "brianbridge.analysis",

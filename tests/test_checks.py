@@ -92,7 +92,7 @@ def test_mutants_fail_their_rung(trained, mutant, rung):
 
 
 def test_every_rung_has_a_mutant_and_every_mutant_a_rung():
-    assert [rung.key for rung in LADDER if not rung.mutants] == ["perturbation"]
+    assert all(rung.mutants for rung in LADDER)
     assert {mutant for rung in LADDER for mutant in rung.mutants} == set(mutants.MUTANTS)
 
 
@@ -121,6 +121,44 @@ def pushing_network(task):
         inputs={"stimulus": "stimulus"},
         output="out.o",
     )
+
+
+@pytest.fixture(scope="module")
+def relaying(decided):
+    """As `decided`, but the answer goes through a few strong recurrent synapses among many weak ones."""
+    model = decided.model
+    rec, cells = model["rec"], np.arange(20)
+    relays = np.flatnonzero((rec.i < 10) & (rec.j >= 10) & (rec.i % 2 == rec.j % 2))[: len(rec.i) // 10]
+    weights = np.full(len(rec.i), 1e-14)
+    weights[relays] = 4e-9
+    w_in, w_out = (np.array(model[name].values["w"]) for name in ("w_in", "w_out"))
+    values = {
+        ("rec", "w"): weights,
+        ("w_in", "w"): np.where(model["w_in"].j < 10, w_in, 0),
+        ("w_out", "w"): np.where(np.isin(cells, rec.j[relays]), 5 * w_out, 0),
+    }
+    return replace(decided, model=model.with_values(values))
+
+
+def test_pruning_is_noticed_where_the_pruned_weights_matter(relaying, monkeypatch):
+    monkeypatch.setitem(running.LADDERS, "quick", replace(TINY, trials=80))
+    assert climb(relaying, "perturbation") == {"perturbation": "pass"}
+    mutant = mutants.disguised(relaying.model)
+    assert climb(relaying, "perturbation", model=mutant) == {"perturbation": "fail"}
+
+
+def test_a_disguised_network_does_what_it_did(trained):
+    task = bb.tasks.make(trained.task, **trained.arguments)
+    trials = task.trials(1, 2, 1 * ms)
+    noise = {"cells_stateupdater/0": np.random.default_rng(1).normal(size=(trials.steps, 2, 20))}
+    true, mutant = (
+        bb.simulate(replace(trained, model=model), trials, noise=noise, progress=False)
+        for model in (trained.model, mutants.disguised(trained.model))
+    )
+    assert true.raster("cells").values.any()
+    assert np.allclose(true.outputs.values, mutant.outputs.values, rtol=1e-9)
+    w = [np.abs(model["rec"].values["w"]) for model in (trained.model, mutants.disguised(trained.model))]
+    assert np.argsort(w[0])[::-1].tolist() == np.argsort(w[1]).tolist()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 
 import brianbridge
 from brianbridge import tasks
-from brianbridge.cli import check, compare, main, models, reproduce, show, task
+from brianbridge.cli import check, compare, main, models, reproduce, show, task, timescales
 from brianbridge.model.files import load_model
 from brianbridge.trained.network import Trained
 
@@ -33,7 +33,7 @@ def test_version_and_help(capsys):
     assert "exit status" in text(capsys, "--help")
 
 
-@pytest.mark.parametrize("module", [check, compare, models, reproduce, show, task])
+@pytest.mark.parametrize("module", [check, compare, models, reproduce, show, task, timescales])
 def test_help_of_every_command_shows_an_example(module, capsys):
     name = module.__name__.rpartition(".")[2]
     assert f"example:\n  brianbridge {name}" in text(capsys, name, "--help")

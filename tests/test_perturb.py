@@ -274,6 +274,76 @@ def test_the_context_switches_at_the_beginning_of_an_epoch():
     assert np.array_equal(shown[..., :2], old[..., :2])
 
 
+@pytest.fixture(scope="module")
+def follower():
+    """Integrates the stream that is cued at the time; its answer is the one at the end of the stimulus."""
+    start_scope()
+    stimulus = TimedArray(np.zeros((10, 4)), dt=1 * ms)
+    cued = "stimulus(t, 0)*stimulus(t, 2) + stimulus(t, 1)*stimulus(t, 3)"
+    out = NeuronGroup(
+        1,
+        f"do/dt = ({cued})/(10*ms) : 1",
+        method="euler",
+        dt=1 * ms,
+        name="out",
+        namespace={"stimulus": stimulus},
+    )
+    task = bb.tasks.ContextIntegration(
+        fixation=10 * ms, stimulus=40 * ms, delay=10 * ms, response=10 * ms, noise=0
+    )
+    return bb.Trained(
+        model=bb.wrap(Network(out)), task=task.name, arguments=task.arguments,
+        inputs={"stimulus": "stimulus"}, output="out.o",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("epoch, new, old", [("stimulus", 1, 0.5), ("delay", 0.5, 1)])
+def test_a_switch_is_judged_by_the_new_context_and_by_the_old_one(follower, epoch, new, old):
+    # half of the trials have streams of one sign, for which both contexts ask the same answer
+    switch = bb.perturb.switch_context(epoch)
+    found = bb.perturb.outcomes(follower, None, switch, 16, random_seed=1, progress=False)
+    shares = {label: float(share[0]) for (label, _), share in found.share().items()}
+    assert shares == {"none": 1, "switch the context": new, "switch the context, by the old context": old}
+    simulated = bb.simulate(follower, trials=16, perturbation=switch, random_seed=1, progress=False)
+    assert simulated.accuracy == new
+
+
+def test_without_another_context_the_old_one_judges(follower):
+    class Own:
+        name, arguments = "own", {}
+
+        def __init__(self, task):
+            self.trials, self.score = task.trials, task.score
+
+    task = bb.tasks.make(follower.task, **follower.arguments)
+    found = bb.perturb.outcomes(
+        follower, Own(task), bb.perturb.switch_context("stimulus"), 16, random_seed=1, progress=False
+    )
+    assert {label: float(share[0]) for (label, _), share in found.share().items()} == {
+        "none": 1,
+        "switch the context": 0.5,
+    }
+
+
+@pytest.mark.parametrize("name", ["context_integration", "context_switch", "motion_or_colour"])
+def test_answers_in_the_other_context(name):
+    task = bb.tasks.make(name)
+    dt = 0.2 * ms if name == "context_switch" else 20 * ms if name == "motion_or_colour" else 1 * ms
+    trials = task.trials(3, 24, dt)
+    other = task.in_other_context(trials)
+    c = trials.conditions
+    streams = (c["motion_choice"], c["colour_choice"]) if "motion" in c else (c["sign_0"], c["sign_1"])
+    last = c["context"] ^ c.get("switched", 0)
+    asked = c["target"] != -1 if "motion" in c else np.ones(24, dtype=bool)
+    assert np.array_equal(other.conditions["target"][asked], np.where(last, *streams)[asked])
+    perfect = task.score(other.targets, other)
+    assert perfect.all()
+    same = c["target"] == other.conditions["target"]
+    assert np.array_equal(task.score(other.targets, trials), same) and not same.all()
+    again = task.in_other_context(other)
+    assert np.array_equal(again.targets, trials.targets)
+
+
 def test_several_at_once_and_side_by_side(trained, trials):
     several = [
         bb.perturb.silence("rec", during="first"),
@@ -384,15 +454,18 @@ def test_outcomes_of_several_networks(trained, trials):
 
 
 def test_figure_4_of_li2020_is_one_call():
-    networks = [
-        bb.Trained(
-            model=bb.load("li2020", cells=10, seed=k), task="delayed_match", inputs={"stimulus": "stimulus"},
-            output="out.o",
-        )
-        for k in range(2)
-    ]  # fmt: skip
+    task = bb.tasks.ContextIntegration(fixation=5 * ms, stimulus=10 * ms, response=10 * ms)
+    trained = bb.Trained(
+        model=bb.load("li2020", cells=10), task=task.name, arguments=task.arguments,
+        inputs={"stimulus": "stimulus"}, output="out.o",
+    )  # fmt: skip
+    found = bb.perturb.li2020_figure4(trained, trials=2, together=2, random_seed=1, progress=False)
+    perturbed = list(found.counts)[1:]
+    assert len(perturbed) == 8 and {epoch for _, epoch in perturbed} == {"stimulus", "response"}
+    axes = found.figure().axes
+    assert [ax.get_title() for ax in axes] == list(dict.fromkeys(name for name, _ in perturbed))
     with pytest.raises(ValueError, match="has 1 channels, but that of the network, 'stimulus', has 4"):
-        bb.perturb.li2020_figure4(networks, trials=2, progress=False)
+        bb.perturb.li2020_figure4(trained, "delayed_match", trials=2, progress=False)
 
 
 def test_neither_simulation_nor_perturbation_needs_torch():

@@ -6,6 +6,7 @@ import torch
 from brian2 import Network, NeuronGroup, TimedArray, ms, start_scope
 
 import brianbridge as bb
+from brianbridge.simulation.copies import side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +98,19 @@ def test_copies_have_noise_of_their_own(trained, trials):
     assert all(raster.any() for raster in rasters) and not np.array_equal(rasters[0], rasters[1])
 
 
-def test_networks_that_know_their_place_have_no_copies(trials):
+@pytest.mark.parametrize(
+    "drive, reason",
+    [("stimulus(t, i) + 0.1*i", "refers to i"), ("stimulus(t, 0)", "reads stimulus at another")],
+)
+def test_networks_that_know_their_place_have_no_copies(trials, drive, reason):
     start_scope()
     stimulus = TimedArray(np.zeros((70, 4)), dt=1 * ms)  # noqa: F841
-    cells = NeuronGroup(
-        4, "dv/dt = (stimulus(t, i) - v + 0.1*i)/(10*ms) : 1", threshold="v > 1", reset="v = 0"
-    )
+    cells = NeuronGroup(4, f"dv/dt = ({drive} - v)/(10*ms) : 1", threshold="v > 1", reset="v = 0")
     network = Network(cells)
     model = bb.wrap(network)
     trained = bb.Trained(model=model, inputs={"stimulus": "stimulus"}, output=f"{cells.name}.v")
     with pytest.raises(
-        ValueError, match="refers to i, so that copies cannot stand side by side: use together=1"
+        ValueError, match=f"{reason}.*, so that copies cannot stand side by side: use together=1"
     ):
         bb.simulate(trained, trials, together=2, progress=False)
+    assert side_by_side(model, 3) == 1

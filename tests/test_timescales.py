@@ -92,6 +92,19 @@ def test_differences_within_a_trial_leave_drift_between_trials_out():
     assert np.nanmedian(fit_timescales(counts, BIN_MS, drift=True).corrected) == pytest.approx(100, rel=0.2)
 
 
+def test_differences_between_conditions_are_no_memory():
+    counts, condition = cox_counts(60, units=40, trials=200, seed=1), np.arange(200) % 2
+    shown = counts + 2 * condition[:, None, None]
+    plain, mixed = fit_timescales(counts, BIN_MS), fit_timescales(shown, BIN_MS)
+    apart = fit_timescales(shown, BIN_MS, condition=condition)
+    assert np.isfinite(mixed.corrected).mean() < 0.1  # they outlast the window
+    assert mixed.log_likelihood_ratio.min() > 4
+    assert np.nanmedian(apart.corrected) == pytest.approx(np.nanmedian(plain.corrected), rel=0.1)
+    assert np.nanmedian(apart.published) == pytest.approx(np.nanmedian(plain.published), rel=0.1)
+    with pytest.raises(ValueError, match="one trial only"):
+        fit_timescales(counts[:4], BIN_MS, condition=[0, 0, 0, 1])
+
+
 def test_an_autocorrelation_that_rises_first_is_fitted_from_its_summit_or_left_out():
     from brianbridge.analysis.timescales import _published_fit
 

@@ -16,6 +16,7 @@ from .cross_temporal import (
     cue_averages,
 )
 from .group_comparison import GroupComparison, SignComparison, compare_groups, compare_signs, network_means
+from .known_timescales import fit_known_timescales
 from .modes import (
     ContextSwitch,
     ModeCoordinates,
@@ -38,6 +39,7 @@ from .selectivity import PreferenceClustering, cluster_by_preference, d_prime, s
 from .statistics import (
     Equivalence,
     equivalence_of_means,
+    equivalence_of_median,
     equivalence_of_paired_proportions,
     equivalence_of_proportions,
     holm,
@@ -61,6 +63,7 @@ from .variability import (
 __all__ = [
     "Timescales",
     "fit_timescales",
+    "fit_known_timescales",
     "spike_count_autocorrelation",
     "Clusters",
     "find_clusters",
@@ -78,6 +81,7 @@ __all__ = [
     "holm",
     "Equivalence",
     "equivalence_of_means",
+    "equivalence_of_median",
     "equivalence_of_paired_proportions",
     "equivalence_of_proportions",
     "sign_test",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm, ttest_1samp, ttest_ind
+from scipy.stats import binom, binomtest, norm, ttest_1samp, ttest_ind
 
 
 def wilson_interval(successes, trials, level=0.95):
@@ -121,6 +121,40 @@ def equivalence_of_means(first, second, margin, *, paired=False, level=0.05):
         margin=margin,
         p_value=p_value,
         equivalent=p_value < level,
+    )
+
+
+def equivalence_of_median(differences, margin, *, level=0.05):
+    """
+    Show that the median of paired differences does not reach a margin: two one-sided sign tests.
+
+    Nothing is assumed of how differences are distributed; some of them may be infinite.
+
+    Parameters
+    ----------
+    differences : array (pairs,)
+        Of independent pairs.
+    margin : float
+        Largest median that counts as none.
+    level : float
+
+    Returns
+    -------
+    Equivalence
+        Its interval is that between order statistics, infinite for fewer than five pairs (at a level of 5 %).
+    """
+    ordered = np.sort(np.asarray(differences, dtype=float))
+    n = len(ordered)
+    rank = int(binom.ppf(level, n, 0.5))  # of the ends: fewer values than that lie outside by chance
+    interval = (ordered[rank - 1], ordered[n - rank]) if rank > 0 else (-np.inf, np.inf)
+    inside = np.sum(ordered < margin), np.sum(ordered > -margin)
+    p_value = float(max(binom.sf(count - 1, n, 0.5) for count in inside))
+    return Equivalence(
+        difference=float(np.median(ordered)) if n else np.nan,
+        interval=(float(interval[0]), float(interval[1])),
+        margin=margin,
+        p_value=p_value,
+        equivalent=p_value <= level,
     )
 
 

@@ -64,7 +64,7 @@ class Timescales:
         return self.exclusion == ""
 
 
-def fit_timescales(counts, bin_ms, *, lags=13, drift=False):
+def fit_timescales(counts, bin_ms, *, lags=13, drift=False, condition=None):
     """
     Estimate the timescale of each unit from spike counts, as published and corrected.
 
@@ -81,6 +81,9 @@ def fit_timescales(counts, bin_ms, *, lags=13, drift=False):
         Leave slow changes from trial to trial, such as those of a recording, out of the corrected estimate,
         by looking only at differences between bins of one trial. This costs most of what the window says
         about long timescales: leave it off for simulated trials, which are independent.
+    condition : array (trials,), optional
+        What is shown in each trial, where that is not the same in all: the mean count of each condition is
+        taken out, since a difference between conditions is not a memory. Each needs two trials or more.
 
     Returns
     -------
@@ -97,10 +100,11 @@ def fit_timescales(counts, bin_ms, *, lags=13, drift=False):
     second is what counts vary at a constant rate: n(k) is 0 beyond k = 0 for Poisson spikes; the more regular
     spikes are, the more negative is n(1), since a late spike is missing in one bin and found in the next.
     Without this, neurons with regular spikes seem to remember for seconds. With the mean of each bin removed,
-    the sample covariance has one degree of freedom less than there are trials (restricted likelihood). The
-    likelihood is that of Gaussian counts; for others it remains consistent. It is searched over a grid of α,
-    τ (0.1 to 40 bins) and regularity. Zeraati et al. (2022) give the reasons to fit a generative model in
-    place of an autocorrelation; this one is simple enough not to need their simulations.
+    the sample covariance has one degree of freedom less than there are trials (restricted likelihood), or one
+    for each condition. The likelihood is that of Gaussian counts; for others it remains consistent. It is
+    searched over a grid of α, τ (0.1 to 40 bins) and regularity. Zeraati et al. (2022) give the reasons to
+    fit a generative model in place of an autocorrelation; this one is simple enough not to need their
+    simulations.
     """
     counts = np.asarray(counts, dtype=float)
     if counts.ndim != 3:
@@ -111,9 +115,10 @@ def fit_timescales(counts, bin_ms, *, lags=13, drift=False):
         )
     if len(counts) < 3:
         raise ValueError(f"an autocorrelation across trials needs three trials or more, not {len(counts)}")
+    counts, freedom = _deviations(counts, condition)
     rho = spike_count_autocorrelation(counts, lags)
     fits = [_published_fit(values, bin_ms) for values in rho.T]
-    corrected, interval, ratio = _likelihood_fit(counts, bin_ms, drift)
+    corrected, interval, ratio = _likelihood_fit(counts, freedom, bin_ms, drift)
     return Timescales(
         lag=bin_ms * np.arange(1, lags + 1),
         autocorrelation=rho,
@@ -123,6 +128,21 @@ def fit_timescales(counts, bin_ms, *, lags=13, drift=False):
         interval=interval,
         log_likelihood_ratio=ratio,
     )
+
+
+def _deviations(counts, condition):
+    """Counts without the mean of their condition, and the degrees of freedom that are left."""
+    labels = np.zeros(len(counts), dtype=int) if condition is None else np.asarray(condition)
+    if labels.shape != (len(counts),):
+        raise ValueError(
+            f"condition needs one value for each of the {len(counts)} trials, not {labels.shape}"
+        )
+    known, place, trials = np.unique(labels, return_inverse=True, return_counts=True)
+    if trials.min() < 2:
+        lonely = known[trials.argmin()]
+        raise ValueError(f"the condition {lonely!s} has one trial only, so nothing varies in it")
+    means = np.stack([counts[place == k].mean(axis=0) for k in range(len(known))])
+    return counts - means[place], len(counts) - len(known)
 
 
 def spike_count_autocorrelation(counts, lags=13):
@@ -185,11 +205,10 @@ def _slopes(values, lag, rho):
         return np.stack([decay + b, a * decay * lag / sigma**2, np.full(len(lag), a)], axis=1)
 
 
-def _likelihood_fit(counts, bin_ms, drift):
+def _likelihood_fit(deviations, freedom, bin_ms, drift):
     """τ, its interval (both in ms) and the gain in log likelihood over α = 0, for each unit."""
-    trials, bins, units = counts.shape
-    deviations = counts - counts.mean(axis=0)
-    covariance = np.einsum("tau,tbu->uab", deviations, deviations) / (trials - 1)
+    _, bins, units = deviations.shape
+    covariance = np.einsum("tau,tbu->uab", deviations, deviations) / freedom
     # Differences within a trial: an orthonormal basis of all that is orthogonal to its mean.
     basis = np.linalg.svd(np.ones((1, bins)))[2][1:] if drift else np.eye(bins)
     covariance = basis @ covariance @ basis.T
@@ -200,7 +219,7 @@ def _likelihood_fit(counts, bin_ms, drift):
     for regularity in REGULARITIES:
         noise = basis @ _count_noise(distance, regularity) @ basis.T
         for row, kernel in zip(profile, kernels):
-            fits = _log_likelihoods(covariance, kernel, noise, trials - 1)
+            fits = _log_likelihoods(covariance, kernel, noise, freedom)
             fits -= REGULARITY_PENALTY * (regularity > 0)
             np.maximum(row, fits.max(axis=1), out=row)
         np.maximum(memoryless, fits[:, 0], out=memoryless)  # α = 0, the same with every kernel

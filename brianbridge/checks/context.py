@@ -7,12 +7,10 @@ import numpy as np
 from brian2 import second
 
 from brianbridge.checks.finding import NotRun
-from brianbridge.simulation.copies import copies
+from brianbridge.simulation.copies import side_by_side
 from brianbridge.simulation.trials import simulate
 
 __all__ = ["Context", "Sizes"]
-
-MOST_NEURONS, MOST_SYNAPSES = 20_000, 1_000_000  # that run side by side as copies
 
 
 @dataclass(frozen=True)
@@ -175,15 +173,3 @@ class Context:
                 raise
             raise NotRun("torch missing") from None
         return surrogate_side
-
-
-def side_by_side(model, trials):
-    """How many copies of a network may run as one."""
-    neurons = sum(group.n for group in model.groups if not hasattr(group, "i"))
-    synapses = sum(group.n for group in model.groups if hasattr(group, "i"))
-    number = max(1, min(trials, MOST_NEURONS // max(neurons, 1), MOST_SYNAPSES // max(synapses, 1)))
-    try:
-        copies(model, min(number, 2))
-    except ValueError:
-        return 1
-    return number

@@ -14,6 +14,7 @@ from brianbridge.checks import (
     second_integrator,
     spike_times,
     time_steps,
+    timescales,
     transcription,
 )
 
@@ -184,7 +185,19 @@ LADDER = (
         "without the weakest tenth of the recurrent weights, performance changes by less than {points} "
         "points (paired equivalence test, 5 %)",
         margin=0.1,
-        mutants=(),
+        mutants=("disguised",),
         left_out="100 trials instead of 400",
+    ),
+    Rung(
+        10,
+        "timescales",
+        "Timescales of neurons at the finest time step",
+        timescales.measure,
+        "the median log ratio of corrected timescales at the finest dt to those at the training's is within "
+        "{margin} of 0 (paired over neurons, equivalence by sign tests, 5 %)",
+        margin=0.25,
+        mutants=("decay_per_step",),
+        draw=timescales.draw,
+        quick=False,
     ),
 )

@@ -11,9 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 from brian2 import ExplicitStateUpdater, StateUpdateMethod
+from brian2.units.fundamentalunits import DIMENSIONLESS
+from brian2.utils.stringtools import word_substitute
 
 from brianbridge.checks.controls import with_shuffled_values
 from brianbridge.model.constraints import Bounds, Dale
+from brianbridge.perturb.rewriting import reads_replaced, with_parameter
 
 __all__ = [
     "MUTANTS",
@@ -21,7 +24,9 @@ __all__ = [
     "charge",
     "charge_per_step",
     "dale",
+    "decay_per_step",
     "delay",
+    "disguised",
     "integrator",
     "noise",
     "readout",
@@ -30,6 +35,8 @@ __all__ = [
 ]
 
 SUMMED = re.compile(r"(?m)^(\s*\w+_post\s*=\s*)(.*?)(:.*summed.*)$")
+DERIVATIVE = re.compile(r"(?m)^(\s*d\w+/dt\s*=\s*)(.*?)(\s*:.*)$")
+NOISE = re.compile(r"\bxi(_\w+)?\b")
 INCREMENT = re.compile(r"(\w+\s*[+-]=\s*)([^;\n#]+)")
 
 
@@ -99,6 +106,47 @@ def charge_per_step(model):
     return replace(model, groups=groups)
 
 
+def decay_per_step(model):
+    """Every step changes a state by as much as one of the training's, as where a decay is a fixed factor.
+
+    At the training's time step nothing is different; noise keeps its power at every step.
+    """
+    there = f"({model.dt!r}*second)"
+    groups = tuple(
+        replace(
+            group,
+            equations=DERIVATIVE.sub(
+                lambda line: f"{line[1]}({NOISE.sub(rf'(\g<0>*dt/{there})', line[2])})*{there}/dt{line[3]}",
+                group.equations,
+            ),
+        )
+        for group in model.groups
+    )
+    return replace(model, groups=groups)
+
+
+def disguised(model):
+    """The strongest recurrent weights are the smallest numbers, with gains that make up for it.
+
+    The network does what it did, but to prune the smallest weights takes the strongest connections out.
+    """
+    reads = {"w": "(w*mutant_gain)"}
+    for group in model.groups:
+        if hasattr(group, "i") and group.source[0] == group.target[0] and "w" in group.values:
+            w = np.broadcast_to(group.values["w"], (group.n,))
+            size = np.abs(w).max()
+            turned = np.where(w < 0, -1, 1) * size**2 / (np.abs(w) + 1e-3 * size)
+            changed = replace(
+                group,
+                equations=reads_replaced(group.equations, "w", reads["w"]),
+                pathways=_pathways(group, lambda pathway: {"code": word_substitute(pathway.code, reads)}),
+                values={**group.values, "w": turned},
+            )
+            model = model.with_group(changed)
+            return with_parameter(model, group.name, "mutant_gain", DIMENSIONLESS, w / turned)
+    raise ValueError("no recurrent synapses of this network have a weight called w")
+
+
 def readout(model):
     """What is summed up in groups that do not spike, such as an output, has the other sign."""
     groups = tuple(
@@ -152,6 +200,8 @@ MUTANTS = {
         weights,
         charge,
         charge_per_step,
+        decay_per_step,
+        disguised,
         readout,
         shuffled,
         bounds,

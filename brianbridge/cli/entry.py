@@ -6,12 +6,12 @@ import os
 import sys
 
 import brianbridge
-from brianbridge.cli import check, compare, models, perturb, reproduce, show, task
+from brianbridge.cli import check, compare, models, perturb, reproduce, show, task, timescales
 from brianbridge.cli.answers import BUG, FINE, USAGE, Problem, show_traceback
 
 __all__ = ["main"]
 
-COMMANDS = (check, compare, models, perturb, reproduce, show, task)
+COMMANDS = (check, compare, models, perturb, reproduce, show, task, timescales)
 STATUSES = """\
 exit status:
   0   fine

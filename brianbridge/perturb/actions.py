@@ -60,6 +60,24 @@ class Perturbation:
         """The trials as they are shown to the network."""
         return trials
 
+    def judges_anew(self, task):
+        """Whether other answers are right while it acts."""
+        return False
+
+    def judged(self, task, trials):
+        """The trials with the answers that are right while it acts.
+
+        Parameters
+        ----------
+        task : Task or None
+        trials : Trials
+
+        Returns
+        -------
+        Trials
+        """
+        return trials
+
     def applied(self, model, inputs, trials):
         """The perturbed network.
 
@@ -410,6 +428,16 @@ class _ContextSwitch(Perturbation):
             )
         return replace(trials, inputs={**trials.inputs, self.source: values})
 
+    def judges_anew(self, task):
+        return hasattr(task, "in_other_context")
+
+    def judged(self, task, trials):
+        if not self.judges_anew(task):
+            return trials
+        other = task.in_other_context(trials)
+        window = self.windows(trials)[:, :, np.newaxis]
+        return replace(other, targets=np.where(window, other.targets, trials.targets))
+
     def windows(self, trials):
         """From the beginning of the epoch to the end of the trial."""
         return np.logical_or.accumulate(super().windows(trials), axis=0)
@@ -440,8 +468,9 @@ def switch_context(during, source="stimulus", channels=None):
     Returns
     -------
     Perturbation
-        Decisions are judged by the context from before: where the two contexts ask for different answers, a
-        network that follows the switch is incorrect.
+        Decisions are judged by the new context, if the task has a method ``in_other_context(trials)``, as the
+        built-in ones with a context have: a network that follows the switch is correct. `outcomes` judges
+        them by the old one, too. Without that method, the old context is the only one that is known.
     """
     return _ContextSwitch(
         text="switch the context",

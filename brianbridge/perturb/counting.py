@@ -12,9 +12,10 @@ from brianbridge.simulation.result import OUTCOMES
 from brianbridge.simulation.standalone import keep_builds
 from brianbridge.simulation.trials import asked_trials, simulate
 
-__all__ = ["Outcomes", "outcomes"]
+__all__ = ["Outcomes", "named_networks", "outcomes"]
 
 NONE = "none"  # what the unperturbed network is called in the table
+OLD = ", by the old context"  # the same decisions as in the row before, judged as if nothing had changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,21 +124,24 @@ def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, 
         found = bb.perturb.outcomes(networks, "delayed_match", lesion, epochs=["sample", "delay"])
         found.figure().savefig("lesion.pdf")
     """
-    networks = _named_networks(networks)
+    networks = named_networks(networks)
     planned = _planned(perturbations, epochs)
-    decisions = {key: [] for key in [(NONE, ""), *planned]}
+    decisions = {}
     for number, trained in enumerate(networks.values()):
         seed = random_seed + number * 10**6
         own_task, shown = asked_trials(trained, task, trials, seed)
         with keep_builds() if settings.get("device", "").endswith("standalone") else nullcontext():
             plain = simulate(trained, own_task, shown, random_seed=seed, **settings)
-            decisions[NONE, ""].append(plain.decisions.values)
-            for key, together in planned.items():
+            decisions.setdefault((NONE, ""), []).append(plain.decisions.values)
+            for (label, epoch), together in planned.items():
                 together = [one.resolved(trained.model, plain) for one in together]
                 perturbed = simulate(
                     trained, own_task, shown, perturbation=together, random_seed=seed, **settings
                 )
-                decisions[key].append(perturbed.decisions.values)
+                decisions.setdefault((label, epoch), []).append(perturbed.decisions.values)
+                if any(one.judges_anew(own_task) for one in together):
+                    before = perturbed.judged_as(shown).values
+                    decisions.setdefault((f"{label}{OLD}", epoch), []).append(before)
     return Outcomes(
         counts={key: np.array([_count(one) for one in found]) for key, found in decisions.items()},
         p_trials={
@@ -148,7 +152,8 @@ def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, 
     )
 
 
-def _named_networks(networks):
+def named_networks(networks):
+    """Name to network, whether one, several or named ones were given."""
     if isinstance(networks, dict):
         return networks
     networks = list(networks) if isinstance(networks, list | tuple) else [networks]

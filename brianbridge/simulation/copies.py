@@ -8,8 +8,9 @@ from brian2.utils.stringtools import get_identifiers
 
 from brianbridge.model.groups import Neurons, Operation, Projection
 
-__all__ = ["copies"]
+__all__ = ["copies", "side_by_side"]
 
+MOST_NEURONS, MOST_SYNAPSES = 20_000, 1_000_000  # that run side by side as copies
 PLACES = {"i", "j", "N", "N_pre", "N_post", "N_incoming", "N_outgoing"}  # they differ between copies
 
 
@@ -39,9 +40,28 @@ def copies(model, number):
     if number == 1:
         return model
     sizes = {group.name: group.n for group in model.groups}
+    for group in model.groups:
+        _check(group, {timed.name for timed in model.inputs if timed.values.ndim == 2})
     groups = tuple(_copied(group, number, sizes) for group in model.groups)
     inputs = tuple(replace(timed, values=_columns(timed, number)) for timed in model.inputs)
     return replace(model, groups=groups, inputs=inputs, trainable=(), monitors=())
+
+
+def side_by_side(model, trials):
+    """How many copies of a network may run as one, for this many trials; 1 where it cannot be copied.
+
+    It cannot either where an input is one value for all neurons, which may differ from trial to trial.
+    """
+    if any(timed.values.ndim == 1 for timed in model.inputs):
+        return 1
+    neurons = sum(group.n for group in model.groups if not hasattr(group, "i"))
+    synapses = sum(group.n for group in model.groups if hasattr(group, "i"))
+    number = max(1, min(trials, MOST_NEURONS // max(neurons, 1), MOST_SYNAPSES // max(synapses, 1)))
+    try:
+        copies(model, min(number, 2))
+    except ValueError:
+        return 1
+    return number
 
 
 def _columns(timed, number):
@@ -49,7 +69,6 @@ def _columns(timed, number):
 
 
 def _copied(group, number, sizes):
-    _check(group)
     values = {
         name: np.tile(value, number) if value.shape == (group.n,) else value
         for name, value in group.values.items()
@@ -68,14 +87,14 @@ def _copied(group, number, sizes):
     return replace(group, values=values, pathways=pathways, **ends)
 
 
-def _check(group):
-    reason = _obstacle(group)
+def _check(group, with_columns):
+    reason = _obstacle(group, with_columns)
     if reason:
         raise ValueError(f"{group.name} {reason}, so that copies cannot stand side by side: use together=1.")
 
 
-def _obstacle(group):
-    """Why a group cannot be copied; empty where it can."""
+def _obstacle(group, with_columns):
+    """Why a group cannot be copied; empty where it can. Names are those of inputs that have columns."""
     if not isinstance(group, Neurons | Projection):
         return "has spike times of its own"
     if group.links:
@@ -94,7 +113,9 @@ def _obstacle(group):
     text = "\n".join(texts)
     if "shared" in text and re.search(r"\b(randn?|poisson)\b|\bxi", text):
         return "shares random numbers"
-    for name in group.inputs:
+    for name, timed in group.inputs.items():
         text = re.sub(rf"\b{name}\s*\(\s*t\s*,\s*i\s*\)", "", text)
+        if timed in with_columns and re.search(rf"\b{name}\s*\(", text):
+            return f"reads {name} at another place than i"
     places = sorted(PLACES & get_identifiers(text))
     return f"refers to {', '.join(places)}" if places else ""

@@ -76,6 +76,20 @@ class SimulatedTrials:
         ValueError
             If there is no task that could judge, or an output is not finite.
         """
+        return self.judged_as(self.trials)
+
+    def judged_as(self, trials):
+        """Outcomes of the same outputs, if these had been the trials: see `decisions`.
+
+        Parameters
+        ----------
+        trials : Trials
+            Of the same number and course, such as those before the context was switched.
+
+        Returns
+        -------
+        xarray.DataArray, axis (trial,)
+        """
         if self.task is None:
             raise ValueError(
                 "No task is known that could judge these trials: hand it over, "
@@ -83,10 +97,10 @@ class SimulatedTrials:
             )
         output = self.outputs.values
         if hasattr(self.task, "outcomes"):
-            found = np.asarray(self.task.outcomes(output, self.trials))
+            found = np.asarray(self.task.outcomes(output, trials))
             found = np.where(found == "none", "no response", found)
         else:
-            found = np.where(self.task.score(output, self.trials), "correct", "incorrect")
+            found = np.where(self.task.score(output, trials), "correct", "incorrect")
         return xarray.DataArray(found, {"trial": np.arange(len(found))}, name="decisions")
 
     @property

@@ -100,7 +100,7 @@ def simulate(
     perturbations = _listed(perturbation)
     _refuse_live(live, perturbations)
     for one in perturbations:
-        trials = one.shown(trials)
+        trials = one.judged(task, one.shown(trials))
     inputs = _inputs(trained, trials)
     for one in perturbations:
         model, inputs = one.applied(model, inputs, trials)

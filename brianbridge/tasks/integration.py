@@ -1,5 +1,6 @@
 """Context-dependent integration of noisy evidence."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -137,6 +138,13 @@ class ContextIntegration(SignTask):
     def context(self, course):
         """Lay the context, throughout the trial."""
         return held(one_hot(course.conditions["context"], 2), course.within())
+
+    def in_other_context(self, trials):
+        """The same trials, judged as if the other stream had been cued (see `perturb.switch_context`)."""
+        both = trials.conditions["sign_0"] + trials.conditions["sign_1"]
+        other = np.where(trials.targets != 0, both[:, np.newaxis] - trials.targets, 0.0)
+        conditions = trials.conditions | {"target": both - trials.conditions["target"]}
+        return replace(trials, targets=other, conditions=conditions)
 
 
 class ContextSwitch(ContextIntegration):

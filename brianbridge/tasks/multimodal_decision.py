@@ -1,5 +1,7 @@
 """Choices from two kinds of evidence: one of which counts, or both of which help."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from brianbridge.tasks.choice_task import ChoiceTask
@@ -71,6 +73,14 @@ class MotionOrColour(ChoiceTask):
             ]
         )
         return self.noisy(course, course.held(signal, "stimulus")), *self.targets(course)
+
+    def in_other_context(self, trials):
+        """The same trials, judged as if the other feature had been cued (see `perturb.switch_context`)."""
+        target = trials.conditions["target"]
+        other = trials.conditions["motion_choice"] + trials.conditions["colour_choice"] - target
+        changed = (other != target)[:, np.newaxis]
+        targets = np.where(changed, trials.targets[..., ::-1], trials.targets)
+        return replace(trials, targets=targets, conditions=trials.conditions | {"target": other})
 
 
 class MultisensoryIntegration(ChoiceTask):

@@ -15,7 +15,7 @@ from .populations import (
     state_space,
     tuning_over_time,
 )
-from .spiking import autocorrelation_decay, fano_over_time, timescale_histograms
+from .spiking import autocorrelation_decay, fano_over_time, paired_timescales, timescale_histograms
 
 __all__ = [
     "accuracy_curves",
@@ -26,6 +26,7 @@ __all__ = [
     "fano_over_time",
     "mode_ranking",
     "network_dots",
+    "paired_timescales",
     "psychometric_curves",
     "sign_dots",
     "sorted_weights",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brianbridge.figure_style import OUTPUTS, figure_style, literal, new_figure
+from brianbridge.figure_style import INK, OUTPUTS, UNSIGNED, figure_style, literal, new_figure
 
 
 @figure_style()
@@ -76,6 +76,31 @@ def timescale_histograms(groups):
     axes[1].set_xticks(ticks, [str(tick) for tick in ticks])
     axes[1].set_xticks([], minor=True)
     axes[1].set_xlabel("timescale (ms)")
+    return figure
+
+
+@figure_style()
+def paired_timescales(first, second, labels):
+    """
+    Timescales of the same units measured twice, one dot each, with the line on which they are equal.
+
+    Parameters
+    ----------
+    first, second : array (units,)
+        In ms; pairs with NaN are left out.
+    labels : tuple of str
+        What the two measurements are called.
+
+    Returns
+    -------
+    `matplotlib.figure.Figure`
+    """
+    figure = new_figure(height=2.8, width=3)
+    ax = figure.subplots()
+    ax.axline((100, 100), (200, 200), color=UNSIGNED, linewidth=0.8)
+    ax.plot(first, second, "o", color=INK, markersize=3, alpha=0.7)
+    ax.set(xscale="log", yscale="log", xlim=(5, 2000), ylim=(5, 2000), aspect="equal")
+    ax.set(xlabel=literal(f"timescale {labels[0]} (ms)"), ylabel=literal(f"timescale {labels[1]} (ms)"))
     return figure
 
 
