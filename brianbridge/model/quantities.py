@@ -35,18 +35,24 @@ def read_quantity(text):
     ValueError
         Quoting the text, where it holds anything but numbers, units and arithmetic.
     """
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return float(text)
-    if not isinstance(text, str) or len(text) > 200:
-        raise ValueError(f"expected a quantity such as '5*ms', found {text!r}.")
+    if isinstance(text, bool) or not isinstance(text, int | float | str) or len(str(text)) > 200:
+        raise ValueError(f"expected a quantity such as '5*ms', found {text!r:.80}.")
     try:
         with np.errstate(all="ignore"):
-            value = _value(ast.parse(text.strip(), mode="eval").body, text)
-    except SyntaxError:
-        raise ValueError(f"{text!r} is not a quantity; write it like '5*ms'.") from None
-    if not np.isfinite(float(value)):
+            value = text if not isinstance(text, str) else _value(_parsed(text), text)
+            finite = np.isfinite(float(value))
+    except OverflowError:
+        finite = False
+    if not finite:
         raise ValueError(f"{text!r} is not a finite number.")
-    return value
+    return value if isinstance(text, str) else float(text)
+
+
+def _parsed(text):
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ValueError(f"{text!r} is not a quantity; write it like '5*ms'.") from None
 
 
 def _value(node, text):
