@@ -5,8 +5,10 @@ import operator
 
 import numpy as np
 from brian2.core.namespace import DEFAULT_UNITS
+from brian2.units import second
+from brian2.units.fundamentalunits import get_dimensions
 
-__all__ = ["read_quantity"]
+__all__ = ["read_quantity", "seconds_of"]
 
 OPERATORS = {
     ast.Add: operator.add,
@@ -46,6 +48,34 @@ def read_quantity(text):
     if not finite:
         raise ValueError(f"{text!r} is not a finite number.")
     return value if isinstance(text, str) else float(text)
+
+
+def seconds_of(dt):
+    """A time step in seconds.
+
+    Parameters
+    ----------
+    dt : Quantity
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If it is no time, or not positive and finite.
+    """
+    try:
+        dimensions = get_dimensions(dt)
+        step = float(dt)
+    except (TypeError, ValueError):
+        raise ValueError(f"dt={dt!r} is not one time step; write for example dt=0.5*ms.") from None
+    if dimensions is not second.dim:
+        raise ValueError(f"dt={dt!r} is not a time; write for example dt=0.5*ms.")
+    if not 0 < step < np.inf:
+        raise ValueError(f"dt={dt!r} is not a positive time; write for example dt=0.5*ms.")
+    return step
 
 
 def _parsed(text):

@@ -1,7 +1,7 @@
 """Limits of equation text from files.
 
-Brian2 computes constant powers exactly, and its time grows exponentially with calls inside calls: a line such as
-``9**9**9**9`` would keep it busy for ever. Text from a file is looked at first.
+Brian2 computes constant powers exactly, and its time grows exponentially with calls inside calls: a line
+such as ``9**9**9**9`` would keep it busy for ever. Text from a file is looked at first.
 """
 
 import ast
