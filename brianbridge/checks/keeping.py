@@ -34,11 +34,14 @@ class Kept:
             return None
         try:
             kept = json.loads(self._path(rung).read_bytes())
-            if kept["manifest sha256"] == self._fingerprint(rung):
-                return Finding.from_dict(kept["finding"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            pass  # missing, or not ours: it is made anew
-        return None
+            if kept["manifest sha256"] != self._fingerprint(rung):
+                return None
+            finding = Finding.from_dict(kept["finding"])
+            if rung.draw:
+                rung.draw(finding)  # are all numbers there?
+            return finding
+        except Exception:  # missing, damaged or of an earlier version: it is made anew
+            return None
 
     def keep(self, rung, finding):
         """Write a finding; what was not run may run the next time, with a compiler or another version."""

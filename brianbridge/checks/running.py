@@ -4,6 +4,7 @@ import difflib
 import errno
 import os
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -275,12 +276,22 @@ def report_of(context, manifest, findings):
             )
         )
         report.tables += finding.tables
-        report.figures += rung.draw(finding) if rung.draw else []
+        report.figures += [_judged(figure, report.checks[-1]) for figure in _figures(rung, finding)]
         report.data[rung.key] = finding.data
         if finding.error:
             report.data.setdefault("errors", {})[rung.key] = finding.error
     report.summary = _summary(context, report)
     return report
+
+
+def _figures(rung, finding):
+    return rung.draw(finding) if rung.draw else []
+
+
+def _judged(figure, check):
+    """The figure; its caption also says by what it is judged, and how that ended."""
+    says = f"Criterion: {check.criterion} (check {check.number}: {check.verdict})."
+    return replace(figure, caption=f"{figure.caption} {says}")
 
 
 def _title(context):
