@@ -10,7 +10,7 @@ from brian2.core.namespace import get_local_namespace
 from brian2.core.variables import VariableView
 
 from brianbridge.generation.audit import audit
-from brianbridge.generation.rounding import RoundedTimes, refusals_of_step, rounded_times, seconds_of
+from brianbridge.generation.rounding import RoundedTimes, refusals_of_step, rounded_times
 from brianbridge.generation.schedule import program_of, refusals_of_code
 from brianbridge.generation.ties import OrderTie, find_ties
 from brianbridge.model.capture import capture
@@ -20,6 +20,7 @@ from brianbridge.model.equation_text import add_parameter
 from brianbridge.model.files import ModelFileError, load_model
 from brianbridge.model.low_rank import LowRank, with_modes
 from brianbridge.model.naming import UnknownName, caller_names, input_name, variable_name
+from brianbridge.model.quantities import seconds_of
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.model.refusals import Refusal, Refused
 

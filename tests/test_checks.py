@@ -229,7 +229,9 @@ def test_margins_are_changed_in_the_open(trained):
         (dict(margins={"performence": 0.1}), "Did you mean 'performance'"),
         (dict(margins={"performance": -1}), "positive number"),
         (dict(only=["transcripton"]), "Did you mean 'transcription'"),
-        (dict(dt=[1, 2]), "none"),
+        (dict(dt=[1, 2]), "not in seconds"),
+        (dict(dt=[1, 2] * ms * 1000), "none"),
+        (dict(seed=-1), "whole number"),
     ],
 )
 def test_wrong_options(trained, options, message):

@@ -86,6 +86,7 @@ def measure(context):
             "errors": {name: order.errors for name, order in orders.items()},
             "slopes": {name: order.slope for name, order in orders.items()},
             "nominal": {name: order.nominal for name, order in orders.items()},
+            "neurons": {name: context.trained.model[name.partition(".")[0]].n for name in orders},
         },
         tables=[
             Table(
@@ -208,6 +209,11 @@ def _held(context, name):
     return rows[[np.argmax(np.abs(rows).sum(axis=1))]]
 
 
+def _numbers(neurons):
+    groups = {name.partition(".")[0]: n for name, n in neurons.items()}
+    return ", ".join(f"{name}: n = {n}" for name, n in groups.items())
+
+
 def draw(finding):
     """Errors against the time step."""
     data = finding.data
@@ -217,8 +223,9 @@ def draw(finding):
     return [
         CaptionedFigure(
             errors_by_dt(data["dt (ms)"], errors, data["nominal"]),
-            "Median error over the neurons of a group, relative to the largest value, at the end of "
-            f"{STEPS} steps of the training, below threshold; dashed: the order that the integrator has.",
+            f"Median error over neurons ({_numbers(data['neurons'])}), relative to the largest value, at the "
+            f"end of {STEPS} steps of the training, below threshold; dashed: the order that the integrator "
+            "has.",
             "Integration errors against the time step on logarithmic axes",
             "Convergence",
         )

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 
-from brianbridge.report import Table
+from brianbridge.report import VERDICTS, Table
 from brianbridge.report.plain_json import json_text, plain
 
 __all__ = ["Finding", "NotApplicable", "NotRun", "Table", "verdict"]
@@ -51,6 +51,10 @@ class Finding:
     def as_json(self):
         """UTF-8."""
         return json_text(self.as_dict())
+
+    def __post_init__(self):
+        if self.verdict not in VERDICTS or not isinstance(self.data, dict):
+            raise ValueError(f"{self.verdict!r:.60} with {self.data!r:.60} is no finding.")
 
     @classmethod
     def from_dict(cls, entries):

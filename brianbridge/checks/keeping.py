@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 from brianbridge.atomic_files import write_together
 from brianbridge.checks.finding import Finding
 from brianbridge.report.plain_json import json_text, plain
+from brianbridge.trained.network import Trained, TrainedFileError
 
-__all__ = ["Kept"]
+__all__ = ["Kept", "keep_models", "kept_model"]
 
 
 class Kept:
@@ -32,17 +34,21 @@ class Kept:
             return None
         try:
             kept = json.loads(self._path(rung).read_bytes())
-            if kept["manifest sha256"] == self._fingerprint(rung):
-                return Finding.from_dict(kept["finding"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # missing, or not ours: it is made anew
-        return None
+            if kept["manifest sha256"] != self._fingerprint(rung):
+                return None
+            finding = Finding.from_dict(kept["finding"])
+            if rung.draw:
+                rung.draw(finding)  # are all numbers there?
+            return finding
+        except Exception:  # missing, damaged or of an earlier version: it is made anew
+            return None
 
     def keep(self, rung, finding):
-        """Write a finding; errors of ours are not kept."""
-        if self.folder is not None and not finding.error:
+        """Write a finding; what was not run may run the next time, with a compiler or another version."""
+        if self.folder is not None and finding.verdict != "not run":
             entries = {"manifest sha256": self._fingerprint(rung), "finding": finding.as_dict()}
-            write_together({self._path(rung): json_text(entries)})
+            with writing_into(self.folder.parent):
+                write_together({self._path(rung): json_text(entries)})
 
     def _path(self, rung):
         return self.folder / f"{rung.number}-{rung.key}.json"
@@ -53,3 +59,33 @@ class Kept:
         own = self.manifest | {"check": check | of_this_rung}
         own["trained"] = self.manifest["trained"] | {"file": None}
         return hashlib.sha256(json.dumps(plain(own), sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def writing_into(folder):
+    """Say of a disk that is full, or may not be written to, what it means for a check."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{folder} cannot be written to ({error.strerror or error}). The checks that were finished are "
+            "kept there: make room and check again with the same settings, or give another folder.",
+        ) from None
+
+
+def keep_models(folder, **models):
+    """Write the models that a check was given, other than the trained network's, for `reproduce`."""
+    for name, model in models.items():
+        if model is not None:
+            with writing_into(folder):
+                Trained(model=model).save(Path(folder) / f"{name}.safetensors")
+
+
+def kept_model(folder, name, wanted):
+    """The model that `keep_models` has written, if it is still the one with this hash; otherwise None."""
+    try:
+        model = Trained.load(Path(folder) / f"{name}.safetensors").model
+    except TrainedFileError:
+        return None
+    return model if model.hash == wanted else None

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from brian2 import ms
 
+from brianbridge.checks.keeping import kept_model
 from brianbridge.checks.manifest import sha256_of_file
 from brianbridge.checks.running import check
 
@@ -14,6 +15,33 @@ __all__ = ["Reproduction", "ReportFileError", "reproduce"]
 
 RELATIVE = 1e-9
 COMPARED = ("checks", "data")
+LARGEST = 500_000_000  # bytes
+#: What is read of a report.
+KINDS = {
+    "manifest": {
+        "check": {
+            "ladder": str,
+            "only": list | None,
+            "dt (ms)": list,
+            "margins": dict,
+            "seed": int,
+        },
+        "trained": {
+            "sha256 of the model with its values": str,
+            "file": str | None,
+            "sha256 of the file": str | None,
+        },
+        "in Brian2": {"sha256 of the model with its values": str},
+        "untrained": str | None,
+    },
+    "checks": list,
+    "data": dict,
+}
+#: And of what its lists hold.
+ITEMS = {
+    "only": lambda key: isinstance(key, str),
+    "dt (ms)": lambda dt: isinstance(dt, int | float) and 0 < dt < 1000,
+}
 
 
 class ReportFileError(ValueError):
@@ -46,7 +74,7 @@ class Reproduction:
         return not self.differences
 
 
-def reproduce(path, trained=None, task=None, *, untrained=None, progress=True):
+def reproduce(path, trained=None, task=None, *, model=None, untrained=None, progress=True):
     """Run the checks of a report again, with its manifest, and compare all numbers.
 
     Parameters
@@ -57,8 +85,8 @@ def reproduce(path, trained=None, task=None, *, untrained=None, progress=True):
         Default: the file that the manifest names, as it is or beside the report.
     task : Task, optional
         The user's own.
-    untrained : Model, optional
-        If the report was made with one.
+    model, untrained : Model, optional
+        If the report was made with them. Default: the files that `check` has written beside it.
     progress : bool
 
     Returns
@@ -68,13 +96,16 @@ def reproduce(path, trained=None, task=None, *, untrained=None, progress=True):
     Raises
     ------
     ReportFileError
-        If the file is not such a report, or the trained network is not the one that was checked.
+        If the file is not such a report, or a network is not the one that was checked, or is missing.
     """
     path = Path(path)
     told = _read(path)
-    manifest = told["manifest"]
+    manifest, key = told["manifest"], "sha256 of the model with its values"
     if trained is None:
         trained = _trained_file(path, manifest["trained"])
+    examined = manifest["in Brian2"][key]
+    model = _model(path, "model", model, None if examined == manifest["trained"][key] else examined)
+    untrained = _model(path, "untrained", untrained, manifest["untrained"])
     asked = manifest["check"]
     report = check(
         trained,
@@ -83,12 +114,12 @@ def reproduce(path, trained=None, task=None, *, untrained=None, progress=True):
         only=asked["only"],
         dt=asked["dt (ms)"] * ms,
         margins=asked["margins"],
+        model=model,
         untrained=untrained,
         seed=asked["seed"],
         progress=progress,
     )
     again = json.loads(json.dumps(report.as_dict()))
-    key = "sha256 of the model with its values"
     if again["manifest"]["trained"][key] != manifest["trained"][key]:
         raise ReportFileError(f"{path} is about another trained network than the one that was given.")
     differences = [found for part in COMPARED for found in _differences(part, told.get(part), again[part])]
@@ -98,15 +129,49 @@ def reproduce(path, trained=None, task=None, *, untrained=None, progress=True):
 
 
 def _read(path):
+    """The entries of a report, with everything that is needed of them."""
+    if not path.is_file():
+        raise ReportFileError(f"There is no file {path}.")
+    if path.stat().st_size > LARGEST:
+        raise ReportFileError(f"{path} is larger than {LARGEST / 1e6:g} MB; reports are not.")
     try:
         told = json.loads(path.read_bytes())
-        told["manifest"]["check"]["ladder"], told["checks"], told["data"]
-        told["manifest"]["trained"]["sha256 of the file"]
+        _leaves(told)  # is it nested too deeply?
+        _check_kinds(told, KINDS)
     except OSError as error:
-        raise ReportFileError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError):
-        raise ReportFileError(f"{path} is not the JSON of a report of brianbridge check.") from None
+        raise ReportFileError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        said = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ReportFileError(f"{path} is not the JSON of a report of brianbridge check: {said}.") from None
     return told
+
+
+def _check_kinds(found, kinds):
+    """What is read of a report is there, and of the right kind."""
+    for key, kind in kinds.items():
+        value = found[key]
+        if not isinstance(value, dict if isinstance(kind, dict) else kind):
+            raise TypeError(f"{key!r} is {value!r:.60}")
+        if isinstance(kind, dict):
+            _check_kinds(value, kind)
+        elif key in ITEMS and not all(map(ITEMS[key], value or ())):
+            raise TypeError(f"{key!r} is {value!r:.60}")
+
+
+def _model(path, name, given, wanted):
+    """A model that the report was made with, by its hash: as it was given, or from beside the report."""
+    if wanted is None and given is None:
+        return None
+    if given is not None and given.hash != wanted:
+        made = "without one" if wanted is None else "with another one"
+        raise ReportFileError(f"{name}= was given, but {path} was made {made}.")
+    found = given or kept_model(path.parent, name, wanted)
+    if found is None:
+        raise ReportFileError(
+            f"{path} was made with {name}=..., a model that is not beside it in {name}.safetensors. Hand it "
+            f"over in Python: reproduce({path.name!r}, {name}=...)."
+        )
+    return found
 
 
 def _trained_file(path, entries):

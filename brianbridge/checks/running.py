@@ -1,17 +1,23 @@
 """`check`: climb the ladder and write down what was found."""
 
 import difflib
+import errno
 import os
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from brian2 import second
+from brian2.units.fundamentalunits import have_same_dimensions
 from tqdm.auto import tqdm
 
 from brianbridge.checks.context import FULL, QUICK, Context
 from brianbridge.checks.finding import Finding, NotApplicable, NotRun
-from brianbridge.checks.keeping import Kept
+from brianbridge.checks.keeping import Kept, keep_models, writing_into
 from brianbridge.checks.ladder import LADDER
 from brianbridge.checks.manifest import manifest_of
+from brianbridge.file_locks import alone_with
 from brianbridge.report import Check, Report
 from brianbridge.tasks import make
 from brianbridge.tasks.registry import UnknownTaskError
@@ -20,6 +26,8 @@ from brianbridge.trained.network import Trained
 __all__ = ["CheckOptionError", "CheckedTaskError", "check", "report_of"]
 
 LADDERS = {"quick": QUICK, "full": FULL}
+MOST_SEEDS = 2**31
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 class CheckOptionError(ValueError):
@@ -68,7 +76,7 @@ def check(
         The network before its training, as one more control.
     out : path, optional
         A folder. What is finished is kept there and used again after an interruption; ``report.html`` and
-        ``report.json`` are written into it.
+        ``report.json`` are written into it, and `model` and `untrained`, which `reproduce` needs.
     seed : int
         Of the trials and of the noise.
     progress : bool
@@ -86,6 +94,10 @@ def check(
         If the network has no task, or one of its user's own that was not handed over.
     TrainedFileError
         If the file is damaged.
+    InUse
+        If another check is working in the same folder.
+    OSError
+        If the folder cannot be written to; what was finished before is kept.
 
     Examples
     --------
@@ -95,6 +107,10 @@ def check(
     if not isinstance(trained, Trained):
         source = Path(trained)
         trained = Trained.load(source)
+    if not (isinstance(seed, int) and 0 <= seed < MOST_SEEDS):
+        raise CheckOptionError(
+            f"The seed is {seed!r:.60}; expected a whole number from 0 to {MOST_SEEDS - 1:,}."
+        )
     context = Context(
         trained,
         _task(trained, task),
@@ -107,18 +123,27 @@ def check(
     )
     only = _only(only)
     manifest = manifest_of(context, ladder, only, source)
-    kept = Kept(out, manifest)
-    findings = {}
+    if out is None:
+        return report_of(context, manifest, _climb(context, only, Kept(None, manifest), progress))
+    page = Path(out) / "report.html"
+    with alone_with(page, "check"):
+        keep_models(out, model=model, untrained=untrained)
+        report = report_of(context, manifest, _climb(context, only, Kept(out, manifest), progress))
+        with writing_into(out):
+            report.save(page)
+    return report
+
+
+def _climb(context, only, kept, progress):
+    """The findings of all rungs that are wanted, by their keys; those that are kept are not made again."""
     rungs = [r for r in LADDER if (r.quick or context.sizes.full) and (only is None or r.key in only)]
+    findings = {}
     with tqdm(rungs, desc="checks", disable=not progress) as bar:
         for rung in bar:
             bar.set_postfix_str(rung.name)
             findings[rung.key] = kept.of(rung) or _climbed(rung, context)
             kept.keep(rung, findings[rung.key])
-    report = report_of(context, manifest, findings)
-    if out is not None:
-        report.save(Path(out) / "report.html")
-    return report
+    return findings
 
 
 # -- what was asked for -------------------------------------------------------------------------------
@@ -138,6 +163,8 @@ def _task(trained, task):
             f"This network was trained for {trained.task!r}, a task of its user's own, which files do not "
             "hold. Hand it over in Python: bb.check(trained, MyTask())."
         ) from None
+    except (ValueError, TypeError) as error:
+        raise CheckedTaskError(f"The task of this network cannot be made again: {error}.") from None
 
 
 def _sizes(ladder):
@@ -175,10 +202,9 @@ def _margins(given):
 def _seconds(dt, training_dt):
     if dt is None:
         return None
-    try:
-        steps = [float(step) for step in dt]
-    except TypeError:
-        steps = [float(dt)]
+    if not have_same_dimensions(dt, second):
+        raise CheckOptionError(f"dt={dt!r:.60} is not in seconds; write dt=[1, 0.1]*ms.")
+    steps = np.atleast_1d(np.asarray(dt, dtype=float)).tolist()
     for step in steps:
         if not 0 < step < 1:
             raise CheckOptionError(f"A time step of {step:g} s is none; write dt=[1, 0.1]*ms.")
@@ -196,7 +222,11 @@ def _climbed(rung, context):
         return Finding("not applicable", reason=str(why))
     except NotRun as why:
         return Finding("not run", reason=str(why))
+    except MemoryError:
+        return Finding("not run", reason="this machine has not enough memory for it")
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            return Finding("not run", reason=f"the disk is full: {error}")
         if os.environ.get("BRIANBRIDGE_DEBUG") == "1":
             traceback.print_exception(error)
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -246,12 +276,22 @@ def report_of(context, manifest, findings):
             )
         )
         report.tables += finding.tables
-        report.figures += rung.draw(finding) if rung.draw else []
+        report.figures += [_judged(figure, report.checks[-1]) for figure in _figures(rung, finding)]
         report.data[rung.key] = finding.data
         if finding.error:
             report.data.setdefault("errors", {})[rung.key] = finding.error
     report.summary = _summary(context, report)
     return report
+
+
+def _figures(rung, finding):
+    return rung.draw(finding) if rung.draw else []
+
+
+def _judged(figure, check):
+    """The figure; its caption also says by what it is judged, and how that ended."""
+    says = f"Criterion: {check.criterion} (check {check.number}: {check.verdict})."
+    return replace(figure, caption=f"{figure.caption} {says}")
 
 
 def _title(context):

@@ -46,6 +46,7 @@ def carry_out(arguments):
     from brian2 import BrianLogger, ms
 
     from brianbridge.checks import CheckedTaskError, CheckOptionError, check
+    from brianbridge.file_locks import InUse
     from brianbridge.trained.network import TrainedFileError
 
     BrianLogger.log_level_error()
@@ -65,8 +66,10 @@ def carry_out(arguments):
         raise Problem(str(error), BAD_INPUT) from None
     except CheckOptionError as error:
         raise Problem(str(error), USAGE) from None
-    except CheckedTaskError as error:
+    except (CheckedTaskError, InUse) as error:
         raise Problem(str(error), BAD_INPUT) from None
+    except OSError as error:
+        raise Problem(error.strerror or str(error), BAD_INPUT) from None
     document = report.as_dict() | {"html": str(out / "report.html"), "out": str(out)}
     return Answer(document, _text(report, out), status_of(report))
 

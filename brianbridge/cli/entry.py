@@ -8,6 +8,8 @@ import sys
 import brianbridge
 from brianbridge.cli import check, compare, models, perturb, reproduce, show, task, timescales
 from brianbridge.cli.answers import BUG, FINE, USAGE, Problem, show_traceback
+from brianbridge.cli.visible_text import visible, visible_json
+from brianbridge.termination import cleaned_up
 
 __all__ = ["main"]
 
@@ -53,11 +55,14 @@ def main(arguments=None):
         chosen.rest = rest
         if rest and not chosen.takes_rest:
             raise Problem(f"{chosen.command} takes no arguments after --", USAGE)
-        answer = chosen.carry_out(chosen)
-        print(_json(answer.document) if chosen.json else answer.text)
+        with cleaned_up():
+            answer = chosen.carry_out(chosen)
+        print(_json(answer.document) if chosen.json else visible(answer.text))
         sys.stdout.flush()
         return answer.status
     except SystemExit as end:  # argparse, after --help and --version
+        if isinstance(end.code, int) and end.code > 128:  # a signal
+            return _complain("terminated", end.code, as_json)
         return end.code or FINE
     except Problem as problem:
         return _complain(str(problem), problem.status, as_json)
@@ -102,11 +107,12 @@ def _parser():
 def _json(document):
     from brianbridge.report.plain_json import plain
 
-    return json.dumps(plain(document, "the answer"), allow_nan=False, ensure_ascii=False, indent=1)
+    text = json.dumps(plain(document, "the answer"), allow_nan=False, ensure_ascii=False, indent=1)
+    return visible_json(text)
 
 
 def _complain(message, status, as_json):
-    print(f"brianbridge: {message}", file=sys.stderr)
+    print(f"brianbridge: {visible(message)}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": message}))
     return status

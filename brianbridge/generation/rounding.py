@@ -1,7 +1,7 @@
 """What becomes of a network's times when it takes other steps: Brian2 knows whole numbers of steps only."""
 
 import numpy as np
-from brian2 import get_dimensions, second
+from brian2 import second
 from brian2.codegen.translation import get_identifiers_recursively
 from brian2.core.clocks import BaseClock
 from brian2.core.functions import Function, timestep
@@ -15,7 +15,7 @@ from brianbridge.model.refusals import Refusal
 from brianbridge.model.spike_queue import delay_steps
 from brianbridge.model.spike_times import two_in_a_step
 
-__all__ = ["RoundedTimes", "refusals_of_step", "rounded_times", "seconds_of"]
+__all__ = ["RoundedTimes", "refusals_of_step", "rounded_times"]
 
 
 class RoundedTimes(UserWarning):
@@ -35,34 +35,6 @@ class RoundedTimes(UserWarning):
         """The warning about some changes."""
         heading = f"With steps of {_ms(dt)} instead of {_ms(own_dt)}, these times are rounded differently:"
         return cls("\n".join([heading, *(f"  - {change}" for change in changes)]), changes)
-
-
-def seconds_of(dt):
-    """A time step in seconds.
-
-    Parameters
-    ----------
-    dt : Quantity
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError
-        If it is no time, or not positive and finite.
-    """
-    try:
-        dimensions = get_dimensions(dt)
-        step = float(dt)
-    except (TypeError, ValueError):
-        raise ValueError(f"dt={dt!r} is not one time step; write for example dt=0.5*ms.") from None
-    if dimensions is not second.dim:
-        raise ValueError(f"dt={dt!r} is not a time; write for example dt=0.5*ms.")
-    if not 0 < step < np.inf:
-        raise ValueError(f"dt={dt!r} is not a positive time; write for example dt=0.5*ms.")
-    return step
 
 
 # -- what is impossible -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, get_dimensio
 from brianbridge.model.constraints import Trainable
 from brianbridge.model.equation_text import has_differential_equations, variable_dimensions
 from brianbridge.model.groups import freeze
+from brianbridge.model.quantities import seconds_of
 
 __all__ = ["Model", "TimedInput"]
 
@@ -139,7 +140,7 @@ class Model:
         """
         from brianbridge.model.rebuild import rebuild  # which needs this module
 
-        return rebuild(self if dt is None else self.with_dt(dt))
+        return rebuild(self if dt is None else self.with_dt(seconds_of(dt)))
 
     def network(self, dt=None):
         """Build an ordinary Brian2 network.

@@ -21,6 +21,7 @@ from brianbridge.model.equation_text import strip_trainable
 from brianbridge.model.low_rank import LowRank, with_modes
 from brianbridge.model.quantities import read_quantity
 from brianbridge.model.rebuild import set_aside
+from brianbridge.model.text_limits import check_code, check_equations
 
 __all__ = ["ModelFileError", "equations_folder", "load_model", "model_names"]
 
@@ -41,6 +42,7 @@ SYNAPSES = COMMON | {
 LARGEST_GROUP = 1_000_000  # neurons
 MOST_SYNAPSES = 100_000_000
 LARGEST_FILE = 1_000_000  # bytes
+LONGEST_MESSAGE = 500  # characters
 
 
 class ModelFileError(ValueError):
@@ -109,7 +111,9 @@ def _parse(path):
         raise ModelFileError(f"{path} is larger than 1 MB; a model file holds equations, not data.")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError) as error:  # also text that is not UTF-8, and endless numbers
         raise ModelFileError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -166,6 +170,8 @@ class _Reader:
     live: dict = field(default_factory=dict)
 
     def fail(self, where, message):
+        if len(message) > LONGEST_MESSAGE:  # it quotes the file
+            message = f"{message[:LONGEST_MESSAGE]} ..."
         raise ModelFileError(f"{self.path.name}, {where}: {message}")
 
     def table(self, where, table, allowed=None):
@@ -184,7 +190,16 @@ class _Reader:
         value = table.get(key, default)
         if value is not None and not isinstance(value, str):
             self.fail(f"{where}.{key}", f"expected text, found {value!r:.80}.")
+        if value:
+            self.limits(f"{where}.{key}", value, check_equations if key == "model" else check_code)
         return value
+
+    def limits(self, where, text, check=check_code):
+        """Refuse text that would keep Brian2 busy for ever."""
+        try:
+            check(text)
+        except ValueError as error:
+            self.fail(where, str(error))
 
     def order(self, where, table):
         order = table.get("order", 0)
@@ -311,6 +326,7 @@ class _Reader:
     def _group(self, name, where, table, text, names, clock):
         refractory = table.get("refractory", False)
         if isinstance(refractory, str):
+            self.limits(f"{where}.refractory", refractory)
             with contextlib.suppress(ValueError):  # otherwise an expression
                 refractory = read_quantity(refractory)
         with self.brian2(where):
@@ -411,6 +427,8 @@ class _Reader:
         """Give a variable its value: a number, or an expression of the group's variables."""
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             self.fail(where, f"expected text or a number, found {value!r:.80}.")
+        if isinstance(value, str):
+            self.limits(where, value)
         with self.brian2(where, repr(value)):
             view = getattr(group, variable)
             if len(group):

@@ -5,8 +5,10 @@ import operator
 
 import numpy as np
 from brian2.core.namespace import DEFAULT_UNITS
+from brian2.units import second
+from brian2.units.fundamentalunits import get_dimensions
 
-__all__ = ["read_quantity"]
+__all__ = ["read_quantity", "seconds_of"]
 
 OPERATORS = {
     ast.Add: operator.add,
@@ -35,18 +37,52 @@ def read_quantity(text):
     ValueError
         Quoting the text, where it holds anything but numbers, units and arithmetic.
     """
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return float(text)
-    if not isinstance(text, str) or len(text) > 200:
-        raise ValueError(f"expected a quantity such as '5*ms', found {text!r}.")
+    if isinstance(text, bool) or not isinstance(text, int | float | str) or len(str(text)) > 200:
+        raise ValueError(f"expected a quantity such as '5*ms', found {text!r:.80}.")
     try:
         with np.errstate(all="ignore"):
-            value = _value(ast.parse(text.strip(), mode="eval").body, text)
-    except SyntaxError:
-        raise ValueError(f"{text!r} is not a quantity; write it like '5*ms'.") from None
-    if not np.isfinite(float(value)):
+            value = text if not isinstance(text, str) else _value(_parsed(text), text)
+            finite = np.isfinite(float(value))
+    except OverflowError:
+        finite = False
+    if not finite:
         raise ValueError(f"{text!r} is not a finite number.")
-    return value
+    return value if isinstance(text, str) else float(text)
+
+
+def seconds_of(dt):
+    """A time step in seconds.
+
+    Parameters
+    ----------
+    dt : Quantity
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If it is no time, or not positive and finite.
+    """
+    try:
+        dimensions = get_dimensions(dt)
+        step = float(dt)
+    except (TypeError, ValueError):
+        raise ValueError(f"dt={dt!r} is not one time step; write for example dt=0.5*ms.") from None
+    if dimensions is not second.dim:
+        raise ValueError(f"dt={dt!r} is not a time; write for example dt=0.5*ms.")
+    if not 0 < step < np.inf:
+        raise ValueError(f"dt={dt!r} is not a positive time; write for example dt=0.5*ms.")
+    return step
+
+
+def _parsed(text):
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ValueError(f"{text!r} is not a quantity; write it like '5*ms'.") from None
 
 
 def _value(node, text):

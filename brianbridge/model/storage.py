@@ -28,6 +28,7 @@ from brianbridge.model.groups import (
     SpikeTimes,
 )
 from brianbridge.model.low_rank import LowRank, end_size
+from brianbridge.model.text_limits import check_code, check_equations
 
 __all__ = ["StorageError", "model_from_parts", "model_hash", "model_to_parts"]
 
@@ -287,6 +288,19 @@ def _check_group(group, model):
         _check_operation(group, operation)
     if isinstance(group, SpikeTimes):
         _check_spikes(group)
+    check_equations(group.equations)
+    for code in _codes(group):
+        check_code(code)
+
+
+def _codes(group):
+    """All text of a group that Brian2 makes code of, apart from its equations."""
+    parts = (*getattr(group, "pathways", ()), *group.operations)
+    found = [getattr(group, "refractory", None), *(getattr(part, "code", None) for part in parts)]
+    found += [getattr(part, "weight", None) for part in group.operations]
+    for texts in (group.initial, getattr(group, "events", {}), getattr(group, "codes", {})):
+        found += texts.values()
+    return [code for code in found if isinstance(code, str)]
 
 
 def _check_link(group, name, link, model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from numbers import Integral, Real
 
@@ -46,6 +47,18 @@ def value_text(value):
     if isinstance(value, list | tuple):
         return _list_text(value)
     return str(value)
+
+
+def typeset(text):
+    """The numbers in a sentence as they are printed: −3, 10⁻⁹ and 5 %, where it has -3, 1e-9 and 5%."""
+    text = re.sub(r"(?<![\w.)])-(?=\d|\.\d)", _MINUS, text)
+    text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?\d+)(?![\w.])", _power_of_ten, text)
+    return re.sub(r"(?<=\d) ?%", f"{_THIN_SPACE}%", text)
+
+
+def _power_of_ten(match):
+    mantissa, exponent = match[1], str(int(match[2])).translate(_SUPERSCRIPT)
+    return f"10{exponent}" if mantissa == "1" else f"{mantissa}{_NO_BREAK}×{_NO_BREAK}10{exponent}"
 
 
 def column_texts(values):

@@ -9,7 +9,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from .inline_figure import figure_markup
-from .number_text import column_texts, is_number, value_text
+from .number_text import column_texts, is_number, typeset, value_text
 
 ENLARGEMENT = 1.2  # letters of 8.5 points in a figure then have about the size of the caption's
 
@@ -43,7 +43,7 @@ def render_page(report, json_name, json_hash):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(value_text=value_text)
+    environment.filters.update(value_text=value_text, typeset=typeset)
     page = environment.get_template("page.html.jinja").render(
         report=report,
         signs=_VERDICT_SIGNS,
@@ -92,4 +92,4 @@ def _flat(entries, path=""):
         if isinstance(value, Mapping) and value:
             yield from _flat(value, name)
         else:
-            yield name, value_text(value)
+            yield name, value_text(value) or value_text(None)

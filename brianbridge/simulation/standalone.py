@@ -19,14 +19,18 @@ from brian2.devices.device import get_device, reset_device, runtime_device, set_
 from brian2.units.fundamentalunits import Quantity
 from tqdm.auto import tqdm
 
+from brianbridge.file_locks import alone_with, is_abandoned
 from brianbridge.generation.frozen_noise import freeze_noise, frozen_arrays
 from brianbridge.model.rebuild import rebuild
 from brianbridge.simulation.job import Recorded, input_rows
 from brianbridge.simulation.runtime import LAST
+from brianbridge.termination import cleaned_up
 
 __all__ = ["SEED", "DeviceMissing", "Program", "keep_builds", "kept_builds", "run"]
 
 SEED = "BRIANBRIDGE_SEED"
+PREFIX = "brianbridge_"  # of the folders in which networks are compiled
+IN_USE = "in_use"
 CPP_SEED = (
     f'if (const char* given = std::getenv("{SEED}")) '
     "for (auto& generator : _random_generators) generator.seed(std::strtoul(given, nullptr, 10));"
@@ -102,12 +106,24 @@ def keep_builds():
             for seed in range(10):
                 bb.simulate(trained, task, device="cpp_standalone", random_seed=seed)
     """
-    with tempfile.TemporaryDirectory(prefix="brianbridge_", ignore_cleanup_errors=True) as folder:
+    _remove_abandoned()
+    with (
+        cleaned_up(),
+        tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
+        alone_with(Path(folder) / IN_USE, "simulation"),
+    ):
         _kept.append(_Builds(Path(folder)))
         try:
             yield _kept[-1]
         finally:
             _kept.pop()
+
+
+def _remove_abandoned():
+    """Delete what simulations that were killed have left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if is_abandoned(folder / IN_USE):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def kept_builds():

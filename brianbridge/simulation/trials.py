@@ -6,6 +6,7 @@ from brian2.units.fundamentalunits import Quantity
 
 from brianbridge import tasks
 from brianbridge.model.naming import UnknownName, variable_name
+from brianbridge.model.quantities import seconds_of
 from brianbridge.simulation import runtime, standalone
 from brianbridge.simulation.job import Job
 from brianbridge.simulation.result import SimulatedTrials, collect
@@ -95,7 +96,7 @@ def simulate(
     if initial and device.endswith("standalone"):
         raise ValueError(f"initial= is for device='runtime' and 'surrogate', not for {device!r}.")
     task, trials = asked_trials(trained, task, trials, random_seed)
-    model = trained.model if dt is None else trained.model.with_dt(dt)
+    model = trained.model if dt is None else trained.model.with_dt(seconds_of(dt))
     model = model if method is None else model.with_method(method)
     perturbations = _listed(perturbation)
     _refuse_live(live, perturbations)

@@ -10,6 +10,7 @@ from torch import nn
 from brianbridge.generation.records import with_records
 from brianbridge.generation.schedule import program_of
 from brianbridge.model.naming import monitor_name, variable_name
+from brianbridge.model.quantities import seconds_of
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.surrogate.backends import Backend
 from brianbridge.surrogate.execution import CompiledStep
@@ -222,7 +223,7 @@ class Surrogate(nn.Module):
         Surrogate
         """
         twin = Surrogate(
-            self.model if dt is None else self.model.with_dt(dt),
+            self.model if dt is None else self.model.with_dt(seconds_of(dt)),
             {name: gradient for name, gradient in self.spike_gradients.items() if gradient is not None},
             dtype=dtype or self.ops.dtype,
             device=self.device,

@@ -8,6 +8,8 @@ import numpy as np
 
 from brianbridge.tasks.arguments import show
 
+MOST_STEPS = 100_000_000  # of an epoch; more is a slip of the unit
+
 
 def count_steps(name, duration, dt):
     """Convert durations to whole numbers of steps.
@@ -28,9 +30,15 @@ def count_steps(name, duration, dt):
     Raises
     ------
     ValueError
-        If `dt` does not divide a duration. Rounding would give another task at every time step.
+        If `dt` does not divide a duration (rounding would give another task at every time step), or if the
+        steps are too many.
     """
     exact = np.asarray(duration / dt, dtype=float)
+    if not np.all(exact <= MOST_STEPS):
+        raise ValueError(
+            f"{name}={show(np.max(duration))} takes more than {MOST_STEPS:,} steps of dt={show(dt)}; take a "
+            "shorter one"
+        )
     steps = np.rint(exact)
     misfits = np.abs(exact - steps) > 1e-6
     if misfits.any():

@@ -176,10 +176,12 @@ class Trained:
                 raise TrainedFileError(f"{path} is damaged: {name!r} is not what it should be.")
         try:
             model = model_from_parts(json.dumps(metadata.get("model")), arrays)
-        except StorageError as error:
+            trained = cls(model=model, **{name: metadata[name] for name in TYPES})
+            found = trained.hash
+        except (StorageError, RecursionError) as error:
             raise TrainedFileError(f"{path}: {error}") from None
-        trained = cls(model=model, **{name: metadata[name] for name in TYPES})
-        if trained.hash != metadata.get("model_hash"):
+        _check_wiring(path, trained)
+        if found != metadata.get("model_hash"):
             raise TrainedFileError(
                 f"{path} is damaged: its content does not have the hash that was stored with it."
             )
@@ -193,6 +195,20 @@ class Trained:
         functions : dict of str to brian2 Function
         """
         return replace(self, model=replace(self.model, functions=functions))
+
+
+def _check_wiring(path, trained):
+    """Inputs, output and settings are of the kinds that simulations and checks rely on."""
+    model = trained.model
+    known = {timed.name for timed in model.inputs}
+    for name, source in trained.inputs.items():
+        if name not in known or not isinstance(source, str):
+            raise TrainedFileError(f"{path} is damaged: the model has no input {name!r:.60}.")
+    owner = trained.output.partition(".")[0]
+    if owner and owner not in {group.name for group in model.groups}:
+        raise TrainedFileError(f"{path} is damaged: the model has no output {trained.output!r:.60}.")
+    if not isinstance(trained.manifest.get("training", {}), dict):
+        raise TrainedFileError(f"{path} is damaged: its manifest holds no settings of a training.")
 
 
 def _parts(path):

@@ -66,7 +66,7 @@ class Course:
         return self.updater.surrogate
 
     def run(self, logs, progress):
-        """Train to the end; an interrupt ends it early.
+        """Train to the end; an interrupt ends it early, and so does SIGTERM, which ends the program too.
 
         Parameters
         ----------
@@ -86,6 +86,9 @@ class Course:
                 self.ended_by = "interrupt"
                 self._save()
                 bar.write(f"Interrupted: the network is kept as it was after {self._where()}.")
+            except SystemExit:
+                self._save()
+                raise
             except FloatingPointError as error:
                 kept = f" The checkpoint {self.path} holds update {self.saved}." if self.saved >= 0 else ""
                 raise FloatingPointError(f"{error}{kept}") from None

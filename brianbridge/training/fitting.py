@@ -2,11 +2,14 @@
 
 import importlib.metadata
 import platform
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
+from brianbridge.file_locks import alone_with
 from brianbridge.model.naming import input_name, variable_name
+from brianbridge.termination import cleaned_up
 from brianbridge.trained.network import Trained
 from brianbridge.training.batches import Batches
 from brianbridge.training.carrying import check_carrying
@@ -127,6 +130,8 @@ def fit(
         If the checkpoint is damaged, or that of another training.
     OSError
         If the checkpoint or the history cannot be written; the last checkpoint stays.
+    InUse
+        If another training is writing the same checkpoint.
     ValueError
         If nothing is trained, no gradient reaches a parameter, or task and network do not fit.
 
@@ -163,8 +168,9 @@ def fit(
         save_every=save_every,
         settings=_identity(updater, wiring, output, rates, optimiser, truncate),
     )
-    course.restore()
-    course.run(logs_of(log), progress)
+    with cleaned_up(), nullcontext() if course.path is None else alone_with(course.path, "training"):
+        course.restore()
+        course.run(logs_of(log), progress)
     if keep == "best":
         course.keep_best()
     outcome = dict(stop=str(rule), validation=as_text(measured, surrogate.model))

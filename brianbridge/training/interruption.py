@@ -1,4 +1,4 @@
-"""What must not be left half done: Ctrl-C waits until it is."""
+"""What must not be left half done: Ctrl-C, and to be terminated, wait until it is."""
 
 import signal
 import threading
@@ -9,15 +9,19 @@ __all__ = ["undisturbed"]
 
 @contextmanager
 def undisturbed():
-    """Hold back a KeyboardInterrupt until the block has ended."""
+    """Hold back a KeyboardInterrupt, and SIGTERM, until the block has ended."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals reach the main thread only
         return
-    pressed = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    arrived = []
+    before = {
+        number: signal.signal(number, lambda number, _: arrived.append(number)) or signal.default_int_handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before or signal.default_int_handler)
-    if pressed:
-        raise KeyboardInterrupt
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in arrived[:1]:
+        signal.raise_signal(number)
