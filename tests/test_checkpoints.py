@@ -308,7 +308,9 @@ def test_curves_in_tensorboard(tmp_path):
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     settings = dict(checkpoint=tmp_path / "c.safetensors")
     fit(lif_surrogate(), updates=2, log=TensorBoard(tmp_path / "runs"), **settings)
-    trained = fit(lif_surrogate(), updates=4, stop=Patience(9), log=TensorBoard(tmp_path / "runs"), **settings)
+    trained = fit(
+        lif_surrogate(), updates=4, stop=Patience(9), log=TensorBoard(tmp_path / "runs"), **settings
+    )
     curves = reading.EventAccumulator(str(tmp_path / "runs"), purge_orphaned_data=True).Reload()
     loss = curves.Scalars("loss")
     assert [point.step for point in loss] == [1, 2, 3, 4]
