@@ -42,24 +42,24 @@ def read_action(text, where=None, during=None):
     Raises
     ------
     ValueError
-        If the text is none of the actions.
+        If the text is none of the perturb.
     """
     from brianbridge.model.quantities import read_quantity
-    from brianbridge.perturb import actions
+    from brianbridge import perturb
 
     word, _, rest = text.strip().partition(" ")
     name, _, value = (part.strip() for part in rest.partition("="))
     group, _, variable = name.partition(".")
     forms = {
-        "clamp": (group and variable and value, lambda: actions.clamp(group, where, during, **given())),
-        "inject": (group and variable and value, lambda: actions.inject(group, where, during, **given())),
-        "scale": (group and variable and value, lambda: actions.scale(group, where, during, **given())),
-        "silence": (group and not value, lambda: actions.silence(group, where, during, variable or "w")),
+        "clamp": (group and variable and value, lambda: perturb.clamp(group, where, during, **given())),
+        "inject": (group and variable and value, lambda: perturb.inject(group, where, during, **given())),
+        "scale": (group and variable and value, lambda: perturb.scale(group, where, during, **given())),
+        "silence": (group and not value, lambda: perturb.silence(group, where, during, variable or "w")),
         "prune": (group and value, lambda: pruned()),
-        "lesion": (group and not variable, lambda: actions.lesion(group, where, during)),
-        "noise": (group and value, lambda: actions.noise(group, float(value), where, during)),
-        "shuffle": (group and variable, lambda: actions.shuffle(group, variable, where, during)),
-        "switch-context": (not rest, lambda: actions.switch_context(during)),
+        "lesion": (group and not variable, lambda: perturb.lesion(group, where, during)),
+        "noise": (group and value, lambda: perturb.noise(group, float(value), where, during)),
+        "shuffle": (group and variable, lambda: perturb.shuffle(group, variable, where, during)),
+        "switch-context": (not rest, lambda: perturb.switch_context(during)),
     }
 
     def given():
@@ -68,7 +68,7 @@ def read_action(text, where=None, during=None):
     def pruned():
         if where is not None:
             raise ValueError("prune chooses synapses itself, by magnitude: leave the selection out.")
-        return actions.prune(group, float(value), during, variable or "w")
+        return perturb.prune(group, float(value), during, variable or "w")
 
     if word not in forms or not forms[word][0]:
         raise ValueError(f"{text!r} is no action; it reads like one of\n{ACTIONS}")

@@ -7,7 +7,6 @@ a selection (`above_median`, `excitatory`, ...) is handed to ``bb.simulate(pertu
 """
 
 from brianbridge.perturb.actions import (
-    Perturbation,
     clamp,
     inject,
     lesion,
@@ -16,9 +15,10 @@ from brianbridge.perturb.actions import (
     scale,
     shuffle,
     silence,
-    switch_context,
 )
+from brianbridge.perturb.context import switch_context
 from brianbridge.perturb.counting import Outcomes, outcomes
+from brianbridge.perturb.perturbation import Perturbation
 from brianbridge.perturb.published import li2020_figure4
 from brianbridge.perturb.selection import (
     Selection,

@@ -1,6 +1,6 @@
 """What can be done to a network while a task goes on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION, parse_string_equations
@@ -8,11 +8,10 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mism
 
 from brianbridge.model.groups import Neurons, SpikeTimes
 from brianbridge.perturb import rewriting
-from brianbridge.perturb.selection import Selection, everything, smallest
-from brianbridge.tasks.spelling import did_you_mean
+from brianbridge.perturb.perturbation import of_group
+from brianbridge.perturb.selection import smallest
 
 __all__ = [
-    "Perturbation",
     "clamp",
     "inject",
     "lesion",
@@ -21,144 +20,7 @@ __all__ = [
     "scale",
     "shuffle",
     "silence",
-    "switch_context",
 ]
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Perturbation:
-    """What is done to which part of a network, and during which epoch; made by `clamp` and its siblings.
-
-    Attributes
-    ----------
-    text : str
-        What tables and figures call it.
-    during : str, tuple of str or None
-        Epochs of the task; None for the whole trial.
-    where : Selection
-    """
-
-    text: str
-    during: object
-    where: Selection
-
-    def __repr__(self):
-        return f"<Perturbation: {self.label}>"
-
-    @property
-    def label(self):
-        """The text, with the selection and the epoch."""
-        chosen = "" if self.where.text == "all" else f", {self.where.text}"
-        during = self.during if isinstance(self.during, str | None) else " and ".join(self.during)
-        return f"{self.text}{chosen}{f', during {during}' if during else ''}"
-
-    def again(self, during):
-        """The same during another epoch."""
-        return replace(self, during=during)
-
-    def shown(self, trials):
-        """The trials as they are shown to the network."""
-        return trials
-
-    def judges_anew(self, task):
-        """Whether other answers are right while it acts."""
-        return False
-
-    def judged(self, task, trials):
-        """The trials with the answers that are right while it acts.
-
-        Parameters
-        ----------
-        task : Task or None
-        trials : Trials
-
-        Returns
-        -------
-        Trials
-        """
-        return trials
-
-    def applied(self, model, inputs, trials):
-        """The perturbed network.
-
-        Parameters
-        ----------
-        model : Model
-        inputs : dict of str to ndarray
-            Values of the timed inputs in all trials.
-        trials : Trials
-
-        Returns
-        -------
-        model : Model
-            With one more timed input that says when, unless it is the whole trial.
-        inputs : dict
-        """
-        return model, inputs
-
-    def resolved(self, model, activity):
-        """The same for a selection by selectivity, once the unperturbed network was simulated.
-
-        Parameters
-        ----------
-        model : Model
-        activity : SimulatedTrials
-
-        Returns
-        -------
-        Perturbation
-        """
-        return self
-
-    def windows(self, trials):
-        """When it acts: bool array (time, trials)."""
-        if self.during is None:
-            return np.ones((trials.steps, len(trials)), dtype=bool)
-        epochs = [self.during] if isinstance(self.during, str) else self.during
-        return np.any([trials.during(epoch) for epoch in epochs], axis=0)
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class _OfGroup(Perturbation):
-    """One variable of some elements of one group is held at other values.
-
-    `change` takes the model and the mask of the chosen elements, and returns a model that has the variable,
-    its name, and its values meanwhile.
-    """
-
-    group: str
-    change: object
-    state: bool = False
-
-    def applied(self, model, inputs, trials):
-        _check_group(model, self.group)
-        chosen = self.where.mask(model, self.group)
-        model, variable, values = self.change(model, chosen)
-        if self.during is None and not self.state:
-            old = model[self.group].values[variable]
-            return model.with_values({(self.group, variable): np.where(chosen, values, old)}), inputs
-        model, inputs, gate = rewriting.with_gate(model, inputs, self.windows(trials), trials.dt)
-        return (
-            rewriting.hold(model, self.group, variable, values, chosen, gate, state=self.state),
-            inputs,
-        )
-
-    def resolved(self, model, activity):
-        if not self.where.needs_activity:
-            return self
-        mask = self.where.mask(model, self.group, activity)
-        return replace(self, where=Selection(self.where.text, lambda *_: mask))
-
-
-def _of_group(text, group, where, during, change, state=False):
-    return _OfGroup(
-        text=text,
-        where=where or everything(),
-        during=_epochs(during),
-        group=group,
-        change=change,
-        state=state,
-    )
 
 
 def clamp(group, where=None, during=None, **state):
@@ -199,7 +61,7 @@ def clamp(group, where=None, during=None, **state):
         _check_unit(model, group, variable, value)
         return model, variable, np.full(chosen.shape, float(value))
 
-    return _of_group(f"clamp {group}.{variable} at {value}", group, where, during, change, state=True)
+    return of_group(f"clamp {group}.{variable} at {value}", group, where, during, change, state=True)
 
 
 def scale(group, where=None, during=None, **factor):
@@ -223,7 +85,7 @@ def scale(group, where=None, during=None, **factor):
         model = _with_parameter(model, group, variable)
         return model, variable, number * model[group].values[variable]
 
-    return _of_group(f"{group}.{variable} times {number:g}", group, where, during, change)
+    return of_group(f"{group}.{variable} times {number:g}", group, where, during, change)
 
 
 def silence(synapses, where=None, during=None, weight="w"):
@@ -289,7 +151,7 @@ def shuffle(group, parameter, where=None, during=None, seed=0):
         values[chosen] = np.random.default_rng(seed).permutation(values[chosen])
         return model, parameter, values
 
-    return _of_group(f"shuffle {group}.{parameter}", group, where, during, change)
+    return of_group(f"shuffle {group}.{parameter}", group, where, during, change)
 
 
 def inject(group, where=None, during=None, **current):
@@ -328,7 +190,7 @@ def inject(group, where=None, during=None, **current):
             model = rewriting.with_parameter(model, group, added, known[variable].dim, 0.0)
         return model, added, model[group].values[added] + float(value)
 
-    return _of_group(f"inject {value} into {group}.{variable}", group, where, during, change)
+    return of_group(f"inject {value} into {group}.{variable}", group, where, during, change)
 
 
 def noise(group, factor, where=None, during=None):
@@ -365,7 +227,7 @@ def noise(group, factor, where=None, during=None):
             model = rewriting.with_parameter(model, group, "noise_factor", DIMENSIONLESS, 1.0)
         return model, "noise_factor", factor * model[group].values["noise_factor"]
 
-    return _of_group(f"noise of {group} times {factor:g}", group, where, during, change)
+    return of_group(f"noise of {group} times {factor:g}", group, where, during, change)
 
 
 def lesion(group, where=None, during=None):
@@ -388,7 +250,7 @@ def lesion(group, where=None, during=None):
             model = _with_lesions(model, group)
         return model, "intact", np.zeros(chosen.shape)
 
-    return _of_group(f"lesion {group}", group, where, during, change)
+    return of_group(f"lesion {group}", group, where, during, change)
 
 
 def _with_lesions(model, name):
@@ -409,87 +271,11 @@ def _with_lesions(model, name):
     return rewriting.with_parameter(model, name, "intact", DIMENSIONLESS, 1.0)
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class _ContextSwitch(Perturbation):
-    source: str
-    channels: tuple
-
-    def shown(self, trials):
-        if self.source not in trials.inputs:
-            raise ValueError(
-                f"The trials have no input {self.source!r}; {did_you_mean(self.source, trials.inputs)}"
-            )
-        channels = self.channels or self._context(trials)
-        values = trials.inputs[self.source].copy()
-        window = self.windows(trials)[:, :, np.newaxis]
-        for channel, other in zip(channels, (*channels[1:], channels[0])):
-            values[..., [channel]] = np.where(
-                window, trials.inputs[self.source][..., [other]], values[..., [channel]]
-            )
-        return replace(trials, inputs={**trials.inputs, self.source: values})
-
-    def judges_anew(self, task):
-        return hasattr(task, "in_other_context")
-
-    def judged(self, task, trials):
-        if not self.judges_anew(task):
-            return trials
-        other = task.in_other_context(trials)
-        window = self.windows(trials)[:, :, np.newaxis]
-        return replace(other, targets=np.where(window, other.targets, trials.targets))
-
-    def windows(self, trials):
-        """From the beginning of the epoch to the end of the trial."""
-        return np.logical_or.accumulate(super().windows(trials), axis=0)
-
-    def _context(self, trials):
-        labels = trials.channels.get(self.source, ())
-        found = tuple(k for k, label in enumerate(labels) if label.startswith("context"))
-        if len(found) < 2:
-            raise ValueError(
-                f"No two channels of the input {self.source!r} are called context: say which ones are "
-                "exchanged, bb.perturb.switch_context(during=..., channels=(2, 3))."
-            )
-        return found
-
-
-def switch_context(during, source="stimulus", channels=None):
-    """Exchange the channels that show the context, from the beginning of an epoch on (Lin et al. 2024).
-
-    Parameters
-    ----------
-    during : str
-        The epoch at whose beginning the context switches.
-    source : str
-        Name of the task's input.
-    channels : sequence of int, optional
-        The channels that are exchanged; default are those called context.
-
-    Returns
-    -------
-    Perturbation
-        Decisions are judged by the new context, if the task has a method ``in_other_context(trials)``, as the
-        built-in ones with a context have: a network that follows the switch is correct. `outcomes` judges
-        them by the old one, too. Without that method, the old context is the only one that is known.
-    """
-    return _ContextSwitch(
-        text="switch the context",
-        during=_epochs(during),
-        where=everything(),
-        source=source,
-        channels=tuple(channels or ()),
-    )
-
-
 # -- reading what was given ---------------------------------------------------------------------------
 
 
 def _name(group):
     return group if isinstance(group, str) else group.name
-
-
-def _epochs(during):
-    return during if during is None or isinstance(during, str) else tuple(during)
 
 
 def _one(given, example):
@@ -498,12 +284,6 @@ def _one(given, example):
             f"Name one variable and its value, as in {example}; given were {', '.join(given) or 'none'}."
         )
     return next(iter(given.items()))
-
-
-def _check_group(model, name):
-    names = [group.name for group in model.groups]
-    if name not in names:
-        raise ValueError(f"The network has no group {name!r}; {did_you_mean(name, names)}")
 
 
 def _neurons(model, name, action):
