@@ -44,8 +44,8 @@ def read_action(text, where=None, during=None):
     ValueError
         If the text is none of the perturb.
     """
-    from brianbridge.model.quantities import read_quantity
     from brianbridge import perturb
+    from brianbridge.model.quantities import read_quantity
 
     word, _, rest = text.strip().partition(" ")
     name, _, value = (part.strip() for part in rest.partition("="))
