@@ -6,7 +6,7 @@ import operator
 import numpy as np
 from brian2.core.namespace import DEFAULT_UNITS
 from brian2.units import second
-from brian2.units.fundamentalunits import get_dimensions
+from brian2.units.fundamentalunits import DimensionMismatchError, get_dimensions
 
 __all__ = ["read_quantity", "seconds_of"]
 
@@ -98,7 +98,7 @@ def _value(node, text):
             raise ValueError(f"{text!r}: an exponent must be a number of at most 10.")
         try:
             return OPERATORS[type(node.op)](left, right)
-        except (ZeroDivisionError, OverflowError, TypeError, ValueError) as error:
+        except (ArithmeticError, TypeError, ValueError, DimensionMismatchError) as error:
             raise ValueError(f"{text!r}: {error}") from None
     if isinstance(node, ast.UnaryOp) and type(node.op) in OPERATORS:
         return OPERATORS[type(node.op)](_value(node.operand, text))
