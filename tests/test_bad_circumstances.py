@@ -53,10 +53,10 @@ def partial_files(folder):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 64 kB."""
+    """A file system of 512 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(folder)]
     try:
         done = subprocess.run(mounted, capture_output=True)
     except OSError:
