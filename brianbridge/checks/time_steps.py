@@ -6,7 +6,7 @@ import numpy as np
 
 from brianbridge.analysis import interval_variability
 from brianbridge.checks.attribution import CAUSES, with_causes
-from brianbridge.checks.distances import distances
+from brianbridge.checks.distances import distances, spike_trains
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
 from brianbridge.checks.step_dependence import step_dependence
@@ -30,13 +30,15 @@ def measure(context):
     if not places or any(function != "randn" for function, _ in places.values()):
         raise NotApplicable("needs Gaussian noise (xi), and nothing else that is random")
     factors = _factors(context)
-    paths = [drawn_noise(context.model, context.few, context.seed + k, factors[-1]) for k in range(2)]
-    runs = {factor: _run(context, context.model, paths[0], factor, factors[-1]) for factor in factors}
-    reference = runs[1]
-    null = distances(reference, _run(context, context.model, paths[1], 1, factors[-1]))
-    nudged = distances(reference, _run(context, _nudged(context.model), paths[0], 1, factors[-1]))
-    rows = [_row(context, factor, run, reference) for factor, run in runs.items()]
-    causes = _causes(context, paths[0], factors[-1], reference)
+    path = drawn_noise(context.model, context.few, context.seed, factors[-1])
+    runs = {factor: _run(context, context.model, path, factor, factors[-1]) for factor in factors}
+    reference, finest = runs[1], runs[factors[-1]]
+    if not any(spikes.sizes["spike"] for spikes in reference.spikes.values()):
+        raise NotApplicable("no neuron spikes at the training's time step")
+    null = distances(reference, _with_other_noise(context))
+    nudged = distances(reference, _run(context, _nudged(context.model), path, 1, factors[-1]))
+    rows = [_row(run, reference) for run in runs.values()]
+    causes = _causes(context, path, factors[-1], reference, finest)
     margin = context.margins["time_steps"]
     worst = max(row["Victor-Purpura"] for row in rows[1:])
     return Finding(
@@ -84,7 +86,12 @@ def _run(context, model, path, factor, finest):
     return context.run(model, context.few, context.training_dt / factor, noise=noise)
 
 
-def _row(context, factor, run, reference):
+def _with_other_noise(context):
+    noise = drawn_noise(context.model, context.few, context.seed + 1)
+    return context.run(context.model, context.few, noise=noise)
+
+
+def _row(run, reference):
     victor_purpura, van_rossum = distances(reference, run)
     seen, before = _statistics(run), _statistics(reference)
     row = {
@@ -101,13 +108,9 @@ def _row(context, factor, run, reference):
 def _statistics(run):
     """Rate and CV of every neuron, and its mean correlation with the others (counts in 20 ms)."""
     rates, variability, correlations = [], [], []
-    for group, spikes in run.spikes.items():
+    for group in run.spikes:
         rates.append(run.rates(group).values)
-        trains = [
-            np.sort(spikes.time.values[(spikes.trial.values == 0) & (spikes.neuron.values == neuron)])
-            for neuron in range(run.sizes[group])
-        ]
-        variability.append(interval_variability(trains).cv)
+        variability.append(_mean(_variability(run, group)))
         raster = run.raster(group).values
         width = max(round(0.02 / run.dt), 1)
         bins = raster[: len(raster) // width * width].reshape(-1, width, *raster.shape[1:]).sum(axis=1)
@@ -115,15 +118,24 @@ def _statistics(run):
         with np.errstate(all="ignore"):
             matrix = np.corrcoef(counts.T)
         np.fill_diagonal(matrix, np.nan)
-        active = ~np.all(np.isnan(matrix), axis=0)
-        mean = np.full(len(matrix), np.nan)
-        mean[active] = np.nanmean(matrix[:, active], axis=0)
-        correlations.append(mean)
+        correlations.append(_mean(matrix))
     return {
         "rate": np.concatenate(rates),
         "CV": np.concatenate(variability),
         "correlation": np.concatenate(correlations),
     }
+
+
+def _variability(run, group):
+    """CV of the intervals of every neuron in every trial: (trial, neuron)."""
+    trains = [train[np.isfinite(train)] for train in spike_trains(run, group)]
+    return interval_variability(trains).cv.reshape(len(run.trials), -1)
+
+
+def _mean(values):
+    """Mean of each column over what is known of it."""
+    count = np.isfinite(values).sum(axis=0)
+    return np.divide(np.nansum(values, axis=0), count, out=np.full(len(count), np.nan), where=count > 0)
 
 
 def _cohens_d(seen, before):
@@ -146,14 +158,12 @@ def _nudged(model):
     return replace(model, groups=tuple(groups))
 
 
-def _causes(context, path, finest, reference):
+def _causes(context, path, factor, reference, finest):
     """Rate and distance at the finest step, with more and more causes undone."""
-    rows = [_cause_row("training's step", reference, reference)]
-    dt = context.training_dt / finest
-    for number in range(len(CAUSES) + 1):
-        model = with_causes(context.model, CAUSES[:number], context.training_dt, dt)
-        name = CAUSES[number - 1] if number else "as is"
-        rows.append(_cause_row(name, _run(context, model, path, finest, finest), reference))
+    rows = [_cause_row("training's step", reference, reference), _cause_row("as is", finest, reference)]
+    for number, name in enumerate(CAUSES, start=1):
+        model = with_causes(context.model, CAUSES[:number], context.training_dt, finest.dt)
+        rows.append(_cause_row(name, _run(context, model, path, factor, factor), reference))
     return rows
 
 
