@@ -85,6 +85,7 @@ def reproduce(path, trained=None, task=None, *, untrained=None, progress=True):
         margins=asked["margins"],
         untrained=untrained,
         seed=asked["seed"],
+        fine_tune=asked["fine-tuning (updates)"],
         progress=progress,
     )
     again = json.loads(json.dumps(report.as_dict()))

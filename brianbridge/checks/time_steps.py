@@ -8,6 +8,7 @@ from brianbridge.analysis import interval_variability
 from brianbridge.checks.attribution import CAUSES, with_causes
 from brianbridge.checks.distances import distances, spike_trains
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
+from brianbridge.checks.fine_tuning import fine_tuning, table_of
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.report import CaptionedFigure
@@ -37,39 +38,54 @@ def measure(context):
         raise NotApplicable("no neuron spikes at the training's time step")
     null = distances(reference, _with_other_noise(context))
     nudged = distances(reference, _run(context, _nudged(context.model), path, 1, factors[-1]))
-    rows = [_row(run, reference) for run in runs.values()]
+    tuned, tuning = fine_tuning(context, finest.dt)
     causes = _causes(context, path, factors[-1], reference, finest)
-    margin = context.margins["time_steps"]
+    causes.append(_tuned_row(context, tuned, path, factors[-1], reference))
+    data = {
+        "trials": len(context.few),
+        "steps": [_row(run, reference) for run in runs.values()],
+        "other noise": {"Victor-Purpura": null[0], "van Rossum": null[1]},
+        "nudged by 1e-9 mV": {"Victor-Purpura": nudged[0], "van Rossum": nudged[1]},
+        "attribution": causes,
+        "fine-tuning": tuning,
+    }
+    return _finding(data, context.margins["time_steps"])
+
+
+def _finding(data, margin):
+    rows, null = data["steps"], data["other noise"]["Victor-Purpura"]
     worst = max(row["Victor-Purpura"] for row in rows[1:])
+    passed = worst <= margin * null
     return Finding(
-        verdict(worst <= margin * null[0]),
-        value=f"Victor-Purpura distance {worst:.3g} to the training's step, {null[0]:.3g} between two draws "
+        verdict(passed),
+        value=f"Victor-Purpura distance {worst:.3g} to the training's step, {null:.3g} between two draws "
         "of the noise; mean rates " + ", ".join(f"{row['rate (Hz)']:.3g} Hz" for row in rows),
-        reason=""
-        if worst <= margin * null[0]
-        else "a finer step takes spikes farther than another noise does",
-        data={
-            "trials": len(context.few),
-            "steps": rows,
-            "other noise": {"Victor-Purpura": null[0], "van Rossum": null[1]},
-            "nudged by 1e-9 mV": {"Victor-Purpura": nudged[0], "van Rossum": nudged[1]},
-            "attribution": causes,
-        },
-        tables=[
-            _table(
-                "The network at finer time steps",
-                rows,
-                f"n = {len(context.few)} trials, inputs held, noise on the same Brownian path. Distances: "
-                "means of single spike trains to those at the training's step (cost 1/(10 ms), time constant "
-                "10 ms); effect sizes: Cohen's d of paired neurons.",
-            ),
-            _table(
-                "What changes with the time step",
-                causes,
-                "At the finest step, one cause after the other made as at the training's step.",
-            ),
-        ],
+        reason="" if passed else "a finer step takes spikes farther than another noise does",
+        detects=f"a distance of {margin * null:.3g}; a nudge of 1e-9 mV has "
+        f"{data['nudged by 1e-9 mV']['Victor-Purpura']:.2g}",
+        data=data,
+        tables=_tables(data),
     )
+
+
+def _tables(data):
+    why = data["fine-tuning"].get("reason")
+    return [
+        _table(
+            "The network at finer time steps",
+            data["steps"],
+            f"n = {data['trials']} trials, inputs held, noise on the same Brownian path. Distances: "
+            "means of single spike trains to those at the training's step (cost 1/(10 ms), time constant "
+            "10 ms); effect sizes: Cohen's d of paired neurons.",
+        ),
+        _table(
+            "What changes with the time step",
+            data["attribution"],
+            "At the finest step, one cause after the other made as at the training's step; last, the network "
+            "without these changes, fine-tuned there" + (f" (not run: {why})." if why else "."),
+        ),
+        *table_of(data["fine-tuning"]),
+    ]
 
 
 def _factors(context):
@@ -167,6 +183,13 @@ def _causes(context, path, factor, reference, finest):
     return rows
 
 
+def _tuned_row(context, tuned, path, factor, reference):
+    """The network as it is, after fine-tuning."""
+    if tuned is None:
+        return {"cause": "fine-tuned: not run", "rate (Hz)": None, "Victor-Purpura": None, "van Rossum": None}
+    return _cause_row("fine-tuned", _run(context, tuned, path, factor, factor), reference)
+
+
 def _cause_row(name, run, reference):
     rates = np.concatenate([run.rates(group).values for group in run.spikes])
     victor_purpura, van_rossum = distances(reference, run)
@@ -189,8 +212,8 @@ def draw(finding):
         return []
     figure = attribution_of_rates(
         [row["cause"] for row in rows],
-        [row["rate (Hz)"] for row in rows],
-        [row["Victor-Purpura"] for row in rows],
+        np.array([row["rate (Hz)"] for row in rows], dtype=float),
+        np.array([row["Victor-Purpura"] for row in rows], dtype=float),
         finding.data["other noise"]["Victor-Purpura"],
     )
     return [
@@ -198,8 +221,8 @@ def draw(finding):
             figure,
             "Mean rate, and mean Victor-Purpura distance to the spikes at the training's step, of n = "
             f"{finding.data['trials']} trials on the same path: at the training's step, at the finest one "
-            "as it is, and there with one cause after the other undone. Dashed: first rate; "
-            "distance between two draws of the noise.",
+            "as it is, there with one cause after the other undone, and there as it is after fine-tuning. "
+            "Dashed: first rate; distance between two draws of the noise.",
             "Rates and distances of spike trains, with one cause of the change after the other undone",
             "What changes with the time step",
         )
