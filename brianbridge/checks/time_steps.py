@@ -112,9 +112,9 @@ def _row(run, reference):
     seen, before = _statistics(run), _statistics(reference)
     row = {
         "dt (ms)": run.dt * 1e3,
-        "rate (Hz)": float(np.nanmean(seen["rate"])),
-        "CV": float(np.nanmean(seen["CV"])),
-        "correlation": float(np.nanmean(seen["correlation"])),
+        "rate (Hz)": float(_mean(seen["rate"])),
+        "CV": float(_mean(seen["CV"])),
+        "correlation": float(_mean(seen["correlation"])),
         "Victor-Purpura": victor_purpura,
         "van Rossum": van_rossum,
     }
@@ -149,9 +149,9 @@ def _variability(run, group):
 
 
 def _mean(values):
-    """Mean of each column over what is known of it."""
+    """Mean over the first axis of what is known."""
     count = np.isfinite(values).sum(axis=0)
-    return np.divide(np.nansum(values, axis=0), count, out=np.full(len(count), np.nan), where=count > 0)
+    return np.divide(np.nansum(values, axis=0), count, out=np.full(np.shape(count), np.nan), where=count > 0)
 
 
 def _cohens_d(seen, before):
