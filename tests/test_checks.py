@@ -178,18 +178,6 @@ def test_a_readout_fitted_anew_is_among_the_controls(trained, monkeypatch):
     assert names == ["shuffled labels", "shuffled values", "W = 0", "readout only"]
 
 
-@pytest.mark.slow
-def test_finer_steps_on_the_same_path(trained, monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "full", replace(TINY, few=2, full=True))
-    report = bb.check(trained, ladder="full", only=["time_steps"], dt=[0.5, 0.25] * ms, progress=False)
-    assert verdicts(report)["time_steps"] == "pass" and len(report.figures) == 1
-    found = report.data["time_steps"]
-    assert [row["dt (ms)"] for row in found["steps"]] == pytest.approx([1, 0.5, 0.25])
-    assert found["steps"][0]["Victor-Purpura"] == 0
-    assert found["nudged by 1e-9 mV"]["Victor-Purpura"] < found["other noise"]["Victor-Purpura"]
-    assert [row["cause"] for row in found["attribution"]] == ["training's step", "as is", *CAUSES]
-
-
 def test_causes_of_the_time_step_are_undone(trained):
     model = with_causes(trained.model, CAUSES, 1e-3, 1e-4)
     cells, before = model["cells"], trained.model["cells"]

@@ -57,6 +57,8 @@ class Context:
     margins : dict of str to float
         Of every rung.
     seed : int
+    fine_tune : int
+        Updates of fine-tuning at the finest time step.
     """
 
     def __init__(
@@ -70,10 +72,12 @@ class Context:
         sizes=QUICK,
         margins=None,
         seed=1,
+        fine_tune=0,
     ):
         self.trained, self.task, self.untrained = trained, task, untrained
         self.model = trained.model if model is None else model
         self.sizes, self.margins, self.seed = sizes, margins or {}, seed
+        self.fine_tune = fine_tune
         self.training_dt = trained.model.dt
         self.dts = tuple(dts) if dts is not None else self._steps_of_the_ladder()
         self._simulated = {}

@@ -56,6 +56,8 @@ class Kept:
     def _fingerprint(self, rung):
         check = self.manifest["check"]
         of_this_rung = {"margins": check["margins"].get(rung.key), "only": None}
+        if rung.key != "time_steps":
+            of_this_rung["fine-tuning (updates)"] = 0
         own = self.manifest | {"check": check | of_this_rung}
         own["trained"] = self.manifest["trained"] | {"file": None}
         return hashlib.sha256(json.dumps(plain(own), sort_keys=True).encode()).hexdigest()

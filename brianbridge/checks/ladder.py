@@ -144,7 +144,7 @@ LADDER = (
         "on the same Brownian path, spikes are no farther from those at the training's dt than {margin} "
         "times the distance between two draws of the noise (Victor and Purpura)",
         margin=1.0,
-        mutants=("charge_per_step",),
+        mutants=("noise", "charge_per_step"),
         draw=time_steps.draw,
         quick=False,
     ),

@@ -60,6 +60,7 @@ def manifest_of(context, ladder, only=None, source=None):
             "dt (ms)": [dt * 1e3 for dt in context.dts],
             "trials": len(trials),
             "margins": dict(context.margins),
+            "fine-tuning (updates)": context.fine_tune,
         },
         "training": {"dt (ms)": context.training_dt * 1e3, **context.trained.manifest.get("training", {})},
         "versions": {"python": platform.python_version()} | _versions(),

@@ -117,6 +117,7 @@ def reproduce(path, trained=None, task=None, *, model=None, untrained=None, prog
         model=model,
         untrained=untrained,
         seed=asked["seed"],
+        fine_tune=asked["fine-tuning (updates)"],
         progress=progress,
     )
     again = json.loads(json.dumps(report.as_dict()))

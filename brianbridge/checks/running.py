@@ -50,6 +50,7 @@ def check(
     untrained=None,
     out=None,
     seed=1,
+    fine_tune=0,
     progress=True,
 ):
     """Examine a trained network: is it in Brian2 what it is said to be, and do its claims survive?
@@ -79,6 +80,9 @@ def check(
         ``report.json`` are written into it, and `model` and `untrained`, which `reproduce` needs.
     seed : int
         Of the trials and of the noise.
+    fine_tune : int
+        Updates with which rung 6 trains the network on at the finest time step, as the last column of its
+        figure. Each takes about as long as one of the training times the number of steps.
     progress : bool
         Show a progress bar.
 
@@ -120,6 +124,7 @@ def check(
         sizes=_sizes(ladder),
         margins=_margins(margins),
         seed=seed,
+        fine_tune=_updates(fine_tune),
     )
     only = _only(only)
     manifest = manifest_of(context, ladder, only, source)
@@ -197,6 +202,12 @@ def _margins(given):
         if not (isinstance(margin, int | float) and margin > 0):
             raise CheckOptionError(f"The margin of {key} is {margin!r}; expected a positive number.")
     return default | {key: float(margin) for key, margin in (given or {}).items()}
+
+
+def _updates(number):
+    if not (isinstance(number, int) and number >= 0):
+        raise CheckOptionError(f"fine_tune={number!r} is no number of updates.")
+    return number
 
 
 def _seconds(dt, training_dt):

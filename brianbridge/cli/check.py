@@ -39,6 +39,13 @@ def add_arguments(parser):
         default=[],
         help="another margin than the default one; the report says so",
     )
+    parser.add_argument(
+        "--fine-tune",
+        metavar="UPDATES",
+        type=int,
+        default=0,
+        help="train the network on at the finest time step, and show what that does (default: 0)",
+    )
 
 
 def carry_out(arguments):
@@ -61,6 +68,7 @@ def carry_out(arguments):
             margins=dict(arguments.margin),
             out=out,
             seed=arguments.seed,
+            fine_tune=arguments.fine_tune,
         )
     except TrainedFileError as error:
         raise Problem(str(error), BAD_INPUT) from None

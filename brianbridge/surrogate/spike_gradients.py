@@ -4,12 +4,15 @@ Each has a `derivative` and its `primitive`. The primitive takes the place of th
 pass, in which gradients can be compared with finite differences.
 """
 
+import ast
 from abc import ABC, abstractmethod
 
 import torch
 from brian2.units.fundamentalunits import get_dimensions
 
-__all__ = ["Box", "CustomGradient", "FastSigmoid", "SpikeGradient", "Triangle"]
+from brianbridge.model.quantities import read_quantity
+
+__all__ = ["Box", "CustomGradient", "FastSigmoid", "SpikeGradient", "Triangle", "read_spike_gradient"]
 
 
 class SpikeGradient(ABC):
@@ -40,8 +43,8 @@ class SpikeGradient(ABC):
                 "1/width."
             )
         self.height = self.unit_height / self.width if height is None else float(height)
-        self.given_as = f"{type(self).__name__}(width={width}" + (
-            ")" if height is None else f", height={height})"
+        self.given_as = f"{type(self).__name__}(width={width!r}" + (
+            ")" if height is None else f", height={height!r})"
         )
 
     #: Height of the derivative for width 1 and integral 1.
@@ -123,6 +126,33 @@ class CustomGradient(SpikeGradient):
                 "CustomGradient: the smooth forward pass needs primitive=, the integral of derivative."
             )
         return self._primitive(x / self.width)
+
+
+def read_spike_gradient(text):
+    """The spike gradient whose ``repr`` is this text, as in the manifest of a trained network.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    SpikeGradient or None
+
+    Raises
+    ------
+    ValueError
+        Where the text is that of no `Box`, `Triangle` or `FastSigmoid`.
+    """
+    kinds = {kind.__name__: kind for kind in (Box, Triangle, FastSigmoid)}
+    try:
+        call = ast.parse(text, mode="eval").body
+        if isinstance(call, ast.Constant) and call.value is None:
+            return None
+        arguments = {keyword.arg: read_quantity(ast.unparse(keyword.value)) for keyword in call.keywords}
+        return kinds[call.func.id](**arguments)
+    except (SyntaxError, AttributeError, KeyError, TypeError):
+        raise ValueError(f"{text!r} is no spike gradient that can be read from text.") from None
 
 
 class Spike(torch.autograd.Function):

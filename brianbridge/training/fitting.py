@@ -229,7 +229,7 @@ def _identity(updater, wiring, output, rates, optimiser, truncate):
             regularisers=[as_text(term, model) for term in updater.regularisers],
             clip=updater.clip,
             updates_per_batch=updater.updates_per_batch,
-            truncate=None if truncate is None else str(truncate),
+            truncate=None if truncate is None else repr(truncate),
             carry=updater.carry,
         )
     )

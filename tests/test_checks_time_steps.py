@@ -1,0 +1,272 @@
+"""Rung 6: distances, what it passes and fails, its attribution, and fine-tuning at the finer step."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import quantities as pq
+import xarray
+from brian2 import ms, mV
+from elephant.spike_train_dissimilarity import van_rossum_distance, victor_purpura_distance
+from neo import SpikeTrain
+
+import brianbridge as bb
+from brianbridge.checks import LADDER, CheckOptionError, mutants, running
+from brianbridge.checks.attribution import CAUSES
+from brianbridge.checks.context import Sizes
+from brianbridge.checks.distances import distances
+from brianbridge.checks.finding import NotRun
+from brianbridge.checks.keeping import Kept
+from brianbridge.checks.noise import drawn_noise
+from brianbridge.checks.surrogate_side import fine_tuned
+from brianbridge.surrogate.spike_gradients import Box, CustomGradient, Triangle, read_spike_gradient
+
+RUNG = next(rung for rung in LADDER if rung.key == "time_steps")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(running.LADDERS, "full", Sizes(trials=12, few=2, refinements=(1, 2), full=True))
+
+
+def network(values):
+    """20 neurons of Li et al. with some values of their own."""
+    task = bb.tasks.ContextIntegration(fixation=10 * ms, stimulus=100 * ms, response=30 * ms, noise=0.1)
+    model = bb.load("li2020", cells=20, seed=3)
+    values = {tuple(name.split(".")): value for name, value in values(model).items()}
+    return bb.Trained(
+        model=model.with_values(values),
+        task="context_integration",
+        arguments=dict(task.arguments),
+        inputs={"stimulus": "stimulus"},
+        output="out.o",
+    )
+
+
+def rung_6(trained, *dt, **options):
+    report = bb.check(trained, ladder="full", only=["time_steps"], dt=dt * ms, progress=False, **options)
+    assert "errors" not in report.data, report.data["errors"]
+    return next(check for check in report.checks if check.name == RUNG.name), report
+
+
+# -- the true network, and mutants --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def driven():
+    """Eight neurons are driven by the context; the others spike only if these make them."""
+
+    def values(model):
+        w_in, rec = model["w_in"], model["rec"]
+        return {
+            "w_in.w": 3e-10 * ((w_in.i > 1) & (w_in.j < 8)),
+            "rec.w": 1e-8 * ((rec.i < 8) & (rec.j >= 8)),
+        }
+
+    return network(values)
+
+
+def test_the_true_network_passes(driven):
+    check, report = rung_6(driven, 0.5)
+    assert check.verdict == "pass", check.value
+    assert len(report.figures) == 1 and len(report.tables) == 2
+    found = report.data["time_steps"]
+    assert [row["dt (ms)"] for row in found["steps"]] == pytest.approx([1, 0.5])
+    assert found["steps"][0]["Victor-Purpura"] == found["steps"][0]["d of rate"] == 0
+    assert found["nudged by 1e-9 mV"]["Victor-Purpura"] < found["other noise"]["Victor-Purpura"]
+    assert [row["cause"] for row in found["attribution"]] == [
+        *("training's step", "as is", *CAUSES, "fine-tuned: not run")
+    ]
+    assert found["attribution"][1]["rate (Hz)"] == found["steps"][-1]["rate (Hz)"]
+    assert "not asked for" in report.tables[1].caption
+
+
+@pytest.mark.parametrize("mutant", RUNG.mutants)
+def test_mutants_fail(driven, mutant):
+    check, _ = rung_6(driven, 0.5, model=mutants.MUTANTS[mutant](driven.model))
+    assert check.verdict == "fail" and "farther" in check.reason
+
+
+def test_a_silent_network_is_not_applicable():
+    silent = network(lambda model: {"cells.theta": np.full(20, 1.0)})
+    check, report = rung_6(silent, 0.5)
+    assert check.verdict == "not applicable" and "no neuron spikes" in check.reason
+    assert not report.figures
+
+
+# -- the attribution ----------------------------------------------------------------------------------
+
+
+def test_causes_are_undone_as_in_a_simulation_written_out():
+    """Neurons without connections, whose equation can be integrated in a few lines."""
+
+    def values(model):
+        cells = model["cells"].values
+        return {"w_in.w": 0 * model["w_in"].values["w"], "rec.w": 0 * model["rec"].values["w"],
+                "cells.v_rest": cells["theta"] - 0.002}  # fmt: skip
+
+    trained = network(values)
+    rows = rung_6(trained, 0.25)[1].data["time_steps"]["attribution"]
+    cells, coarse, fine = trained.model["cells"].values, 1e-3, 2.5e-4
+    task = bb.tasks.make(trained.task, **trained.arguments)
+    noise = drawn_noise(trained.model, task.trials(1, 2, 1 * ms), 1, 4)["cells_stateupdater/0"]
+    raised = 0.5826 * trained.model["cells"].constants["sigma"].value * (coarse**0.5 - fine**0.5)
+    changes = [
+        dict(dt=coarse, noise=noise.reshape(140, 4, 2, 20).sum(axis=1) / 2),
+        dict(),
+        *[dict(refractory=4)] * 2,  # nothing is connected: a delay does nothing
+        dict(refractory=4, raised=raised),
+        dict(refractory=4, raised=raised, tau=-coarse / np.log(1 - coarse / cells["tau_m"])),
+    ]
+    for row, change in zip(rows, changes):
+        rate = integrated(cells, **(dict(dt=fine, noise=noise) | change)) / (2 * 20 * 0.14)
+        assert row["rate (Hz)"] == pytest.approx(rate, rel=1e-9), row
+    assert len({row["rate (Hz)"] for row in rows}) >= 5
+
+
+def integrated(cells, dt, noise, refractory=0, raised=0.0, tau=None):
+    """Number of spikes of leaky neurons, by Euler's method."""
+    sigma, tau = 0.005 / np.sqrt(1e-3), cells["tau_m"] if tau is None else tau
+    v = np.tile(cells["v_rest"], (noise.shape[1], 1))
+    last, count = np.full(v.shape, -(10**9)), 0
+    for step, xi in enumerate(noise):
+        v = v + dt * (cells["v_rest"] - v) / tau + sigma * np.sqrt(dt) * xi
+        spikes = (v > cells["theta"] + raised) & (step - last >= refractory)
+        v = np.where(spikes, cells["v_rest"] + cells["ahp"], v)
+        last[spikes] = step
+        count += spikes.sum()
+    return count
+
+
+# -- distances ----------------------------------------------------------------------------------------
+
+
+def simulated(trains, dt):
+    """What `distances` reads of simulated trials: one group, two trials of half of the neurons each."""
+    n = len(trains) // 2
+    entries = [(k // n, k % n, step) for k, train in enumerate(trains) for step in train[::-1]]
+    trial, neuron, step = np.array(entries, dtype=int).reshape(-1, 3).T
+    spikes = xarray.Dataset({"trial": ("spike", trial), "neuron": ("spike", neuron), "step": ("spike", step)})
+    return SimpleNamespace(spikes={"cells": spikes}, sizes={"cells": n}, trials=range(2), dt=dt)
+
+
+def test_distances_are_those_of_elephant():
+    rng = np.random.default_rng(1)
+    counts = [(0, 3), (4, 0), (0, 0), (1, 1), (7, 30), (30, 7), (20, 20), (12, 13)]
+    first = [np.sort(rng.choice(200, a, replace=False)) for a, _ in counts]
+    second = [np.sort(rng.choice(800, b, replace=False)) for _, b in counts]
+    expected = []
+    for a, b in zip(first, second):
+        times = (a + 1) * 1.0, (b + 1) * 0.25
+        pair = [SpikeTrain(values * pq.ms, t_stop=300 * pq.ms) for values in times]
+        if len(a) + len(b):
+            expected.append(
+                (
+                    victor_purpura_distance(pair, cost_factor=0.1 / pq.ms)[0, 1],
+                    van_rossum_distance(pair, time_constant=10 * pq.ms)[0, 1],
+                )
+            )
+    found = distances(simulated(first, 1e-3), simulated(second, 0.25e-3))
+    assert found == pytest.approx(np.mean(expected, axis=0), rel=1e-12)
+    assert distances(simulated(first, 1e-3), simulated(first, 1e-3)) == (0, 0)
+    assert np.isnan(distances(simulated([[]] * 4, 1e-3), simulated([[]] * 4, 1e-3))).all()
+
+
+# -- fine-tuning --------------------------------------------------------------------------------------
+
+TRAINING = dict(
+    spike_gradient={"cells": "Box(width=25. * mvolt)"},
+    dtype="torch.float32",
+    reset_gradient=True,
+    batch=10,
+    learning_rates={"w_out.w": 10.0},
+    loss="root_sum_square",
+    clip=1.0,
+    truncate=None,
+    trained_on={"sign": {}},
+)
+
+
+class Sign:
+    """The output has to follow the sign of the streams: a task of the user's own."""
+
+    name, arguments = "sign", {}
+
+    def trials(self, rng, batch, dt):
+        sign = np.random.default_rng(rng).choice([-1.0, 1.0], batch)
+        stimulus, target = np.zeros((150, batch, 4)), np.zeros((150, batch, 1))
+        stimulus[:100, :, :2] = sign[:, None]
+        target[100:, :, 0] = sign
+        mask = np.broadcast_to(np.arange(150)[:, None, None] >= 100, target.shape).astype(float)
+        epochs = {"report": np.tile([100, 150], (batch, 1))}
+        return bb.tasks.Trials({"stimulus": stimulus}, target, mask, epochs, {"sign": sign}, dt)
+
+    def score(self, output, trials):
+        return (output[100:, :, 0] * trials.conditions["sign"] > 0.8).any(axis=0)
+
+
+@pytest.fixture(scope="module")
+def pushing():
+    """Half of the neurons spike for positive streams, half for negative ones, and each pushes the output."""
+
+    def values(model):
+        w_in, sign = model["w_in"], np.where(np.arange(20) % 2, -1.0, 1.0)
+        return {
+            "w_in.w": 5e-10 * sign[w_in.j] * (w_in.i < 2),
+            "w_out.w": 0.5 * sign,
+            "cells.tau_r": np.full(20, 0.1),
+            "rec.w": 0 * model["rec"].values["w"],
+        }
+
+    return replace(network(values), task="sign", arguments={}, manifest={"training": TRAINING})
+
+
+def test_fine_tuning_repairs_what_a_finer_step_broke(pushing):
+    # what a spike adds to the output halves with the step: the output no longer reaches its bound
+    broken = mutants.charge_per_step(pushing.model)
+    _, report = rung_6(pushing, 0.5, task=Sign(), model=broken, fine_tune=10)
+    found = report.data["time_steps"]
+    assert found["fine-tuning"]["updates"] == 10
+    networks = found["fine-tuning"]["networks"]
+    assert [(row["network"], row["dt (ms)"]) for row in networks] == [
+        *(("trained", 1), ("trained", 0.5), ("fine-tuned", 0.5))
+    ]
+    coarse, fine, tuned = (row["accuracy"] for row in networks)
+    assert fine < coarse - 0.3 and tuned > fine + 0.3
+    last = found["attribution"][-1]
+    assert last["cause"] == "fine-tuned" and last["rate (Hz)"] > 0
+    assert len(report.tables) == 3 and report.manifest["check"]["fine-tuning (updates)"] == 10
+
+
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        (None, "does not say how the network was trained: spike_gradient"),
+        ({"loss": "mine"}, "does not say how the network was trained: mine"),
+        ({"spike_gradient": {"cells": "CustomGradient(width=1. * mvolt)"}}, "no spike gradient"),
+    ],
+)
+def test_without_a_record_of_the_training_it_is_not_run(pushing, changes, reason):
+    training = {} if changes is None else pushing.manifest["training"] | changes
+    trained = replace(pushing, manifest={"training": training})
+    with pytest.raises(NotRun, match=reason):
+        fine_tuned(trained, trained.model, None, 5e-4, updates=1, seed=1)
+
+
+def test_fine_tuning_concerns_one_rung(tmp_path):
+    one, other = ({"check": {"margins": {}, "fine-tuning (updates)": n}, "trained": {}} for n in (0, 9))
+    for rung in (LADDER[0], RUNG):
+        finding = running.Finding("pass").stored()
+        Kept(tmp_path, one).keep(rung, finding)
+        assert Kept(tmp_path, other).of(rung) == (None if rung is RUNG else finding)
+    with pytest.raises(CheckOptionError, match="no number of updates"):
+        bb.check(network(lambda model: {}), fine_tune=-1, progress=False)
+
+
+@pytest.mark.parametrize("gradient", [Box(width=25 * mV), Triangle(width=0.5, height=2), None])
+def test_spike_gradients_are_read_from_their_text(gradient):
+    read = read_spike_gradient(repr(gradient))
+    assert repr(read) == repr(gradient) and type(read) is type(gradient)
+    with pytest.raises(ValueError, match="no spike gradient"):
+        read_spike_gradient(repr(CustomGradient(lambda x: x, width=25 * mV)))
