@@ -31,7 +31,7 @@ setup: .venv/project.stamp  ## install everything into .venv (quick when nothing
 	@touch $@
 	@echo "brianbridge is installed: $(BIN)/brianbridge"
 
-demo: setup  ## load, train, write back into Brian2, compare and report
+demo: setup  ## load, train, write back into Brian2, check and report
 	$(BIN)/python studies/demo/run.py
 
 small: setup  ## train reduced published networks and test them in Brian2 (goes on where it stopped)

@@ -21,7 +21,6 @@ from brianbridge.report.figures import (
     loss_curve,
     parameter_distributions,
     raster,
-    rates_by_dt,
 )
 from brianbridge.report.number_text import column_texts, value_text
 
@@ -382,16 +381,6 @@ def test_parameter_distributions():
     assert signed.get_xlabel() == "tau_m (ms)" and len(unsigned.containers) == 1
     with pytest.raises(ValueError, match="20 values, but 3 entries"):
         parameter_distributions({"tau_m": (values, "ms")}, {"tau_m": [True] * 3})
-
-
-def test_rates_by_dt():
-    coarse, fine = np.array([1.0, 5.0, 9.0]), np.array([2.0, 5.0, 12.0])
-    (axes,) = rates_by_dt(coarse, fine, 1, 0.1, excitatory=[True, True, False]).axes
-    identity, red, blue = axes.lines
-    assert list(identity.get_xdata()) == list(identity.get_ydata())
-    assert list(red.get_xdata()) == [1, 5] and list(red.get_ydata()) == [2, 5]
-    assert list(blue.get_ydata()) == [12]
-    assert axes.get_xlabel() == "rate at dt = 1 ms (Hz)" and axes.get_ylabel() == "rate at dt = 0.1 ms (Hz)"
 
 
 def test_figures_leave_the_users_settings_alone():

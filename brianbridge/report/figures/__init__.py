@@ -8,7 +8,7 @@ a figure leaves no trace in the user's own plotting. Times are in ms, rates in H
 from brianbridge.figure_style import EXCITATORY, INHIBITORY, INK, TARGET, figure_style, new_figure
 
 from .parameters import parameter_distributions
-from .spiking import raster, rates_by_dt
+from .spiking import raster
 from .time_steps import accuracy_by_dt, attribution_of_rates, errors_by_dt
 from .training import loss_curve
 from .trials import example_trial
@@ -27,5 +27,4 @@ __all__ = [
     "new_figure",
     "parameter_distributions",
     "raster",
-    "rates_by_dt",
 ]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from brianbridge.figure_style import INK, figure_style, new_figure
+from brianbridge.figure_style import figure_style, new_figure
 
 from .arrays import by_sign, same_length
 
 MOST_DRAWN_SPIKES = 4000  # more are drawn as pixels: one mark each would make a page of many megabytes
-MOST_DRAWN_NEURONS = 3000
 
 _LETTERS = {"excitatory": "E", "inhibitory": "I", "all": ""}
 
@@ -83,50 +82,3 @@ def _population_rate(time_ms, spikes):
     edges = np.append(first_steps, steps)
     spikes_per_cell = np.add.reduceat(spikes.sum(axis=1), first_steps) / spikes.shape[1]
     return 1000 * spikes_per_cell / (np.diff(edges) * dt), time_ms[0] + dt * edges
-
-
-@figure_style()
-def rates_by_dt(coarse_rates, fine_rates, coarse_dt, fine_dt, excitatory=None):
-    """
-    Firing rate of each neuron at a fine time step against that at a coarse one, with the line of equality.
-
-    Parameters
-    ----------
-    coarse_rates, fine_rates : array (n,)
-        In Hz, of the same neurons in the same trials.
-    coarse_dt, fine_dt : float
-        In ms.
-    excitatory : bool array (n,), optional
-
-    Returns
-    -------
-    `matplotlib.figure.Figure`
-    """
-    coarse_rates, fine_rates = same_length(coarse_rates=coarse_rates, fine_rates=fine_rates)
-    figure = new_figure(height=3.5, width=3.7)
-    ax = figure.subplots()
-    top = 1.05 * max(np.nanmax(coarse_rates, initial=0), np.nanmax(fine_rates, initial=0)) or 1.0
-    ax.plot([0, top], [0, top], color=INK, linewidth=0.7, linestyle=(0, (4, 2)), alpha=0.7, zorder=1)
-    for name, colour, chosen in by_sign(excitatory, len(coarse_rates)):
-        means = f"mean {np.nanmean(coarse_rates[chosen]):.3g} → {np.nanmean(fine_rates[chosen]):.3g} Hz"
-        ax.plot(
-            coarse_rates[chosen],
-            fine_rates[chosen],
-            linestyle="none",
-            marker="o",
-            markersize=4,
-            alpha=0.75,
-            markeredgewidth=0,
-            color=colour,
-            label=f"{name}, {means}",
-            rasterized=len(coarse_rates) > MOST_DRAWN_NEURONS,
-        )
-    ax.set(
-        xlabel=f"rate at dt = {coarse_dt:g} ms (Hz)",
-        ylabel=f"rate at dt = {fine_dt:g} ms (Hz)",
-        xlim=(-0.03 * top, top),
-        ylim=(-0.03 * top, top),
-        aspect="equal",
-    )
-    figure.legend(loc="outside upper center", handletextpad=0.3)
-    return figure
