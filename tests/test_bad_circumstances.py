@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brian2 import ms
+from brian2 import ms, mV
 from small_training import fit, lif_surrogate, parameters
 
 import brianbridge as bb
@@ -23,6 +23,7 @@ from brianbridge.checks.finding import Finding, NotRun
 from brianbridge.checks.reproduction import ReportFileError
 from brianbridge.cli import main
 from brianbridge.file_locks import InUse, alone_with
+from brianbridge.model.files import ModelFileError
 from brianbridge.simulation import standalone
 
 
@@ -158,6 +159,33 @@ def test_what_was_missing_is_tried_again(trained, tmp_path, monkeypatch):
     assert bb.check(trained, only=["constraints"], out=tmp_path, progress=False).counts()["pass"] == 1
 
 
+# -- wrong units, and too much ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dt", [0.1, 3 * mV, 0 * ms, -1 * ms, [1, 2] * ms, float("nan") * ms])
+def test_what_is_no_time_step(trained, dt):
+    for refuse in (
+        lambda: bb.simulate(trained, trials=2, dt=dt, progress=False),
+        lambda: trained.network(dt=dt),
+    ):
+        with pytest.raises(ValueError, match=r"dt=.*write for example dt=0.5\*ms"):
+            refuse()
+
+
+def test_units_of_a_check_and_of_constants(trained, tmp_path):
+    with pytest.raises(bb.checks.CheckOptionError, match=r"not in seconds; write dt=\[1, 0.1\]\*ms"):
+        bb.check(trained, dt=[1, 2] * mV, progress=False)
+    path = tmp_path / "net.toml"
+    path.write_text('[constants]\nk = "5*ms + 3*mV"\n[groups.cells]\nn = 1\nmodel = "v : 1"')
+    with pytest.raises(ModelFileError, match=r"constants.k: '5\*ms \+ 3\*mV': .*units do not match"):
+        bb.load(path)
+
+
+def test_trials_that_no_memory_holds(capsys):
+    assert main(["task", "context_integration", "--set", "delay=1e9 second"]) == 64
+    assert "delay=1*Gsecond takes more than 100,000,000 steps" in capsys.readouterr().err
+
+
 # -- two processes in one place -----------------------------------------------------------------------
 
 
@@ -229,6 +257,7 @@ def test_a_lock_is_given_back_after_an_error(tmp_path):
 
 COMPILE = """
 import sys, time
+from brianbridge.model.files import ModelFileError
 from brianbridge.simulation import standalone
 with standalone.keep_builds() as builds:
     (builds.folder / "program.cpp").write_text("half of it")

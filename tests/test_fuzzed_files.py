@@ -211,7 +211,7 @@ def report(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("examples", [100, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_reports_and_kept_findings(report, examples, tmp_path):
     sound = json.loads((report / "report.json").read_text())
     rung = next(rung for rung in LADDER if rung.key == "constraints")
