@@ -336,6 +336,7 @@ fit(lif_surrogate(), checkpoint=sys.argv[1], updates=100_000, save_every=100_000
 """
 
 
+@pytest.mark.slow
 def test_a_terminated_training_saves_what_it_has(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     command = [sys.executable, "-c", TRAIN, str(path), str(Path(__file__).parent)]
@@ -433,6 +434,7 @@ def test_hostile_text_does_not_reach_the_terminal(trained, tmp_path, capsys):
     assert_harmless(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_findings_that_are_no_findings_are_made_anew(trained, tmp_path):
     bb.check(trained, only=["convergence"], out=tmp_path, progress=False)
     (path,) = (tmp_path / "rungs").iterdir()

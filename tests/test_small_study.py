@@ -69,6 +69,7 @@ def results(folder):
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_tiny_points_run_end_to_end(tmp_path):
     done = run(tmp_path, SPIKING + RATES)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -61,6 +61,7 @@ def test_with_many_trials_both_estimates_are_right(tau):
     assert np.nanmedian(found.corrected) == pytest.approx(tau, rel=0.1)
 
 
+@pytest.mark.slow
 def test_with_fifty_trials_the_published_estimate_is_short_and_the_corrected_one_is_not():
     truth = np.array([100, 150, 250])
     found = [fit_timescales(cox_counts(tau, units=110), BIN_MS) for tau in truth]

@@ -144,7 +144,7 @@ def scripts(draw):
     return "\n".join([*script, f"network = Network({', '.join(names)})"])
 
 
-@settings(**RANDOM, max_examples=25, derandomize=True)
+@settings(**RANDOM, max_examples=15, derandomize=True)
 @given(scripts())
 def test_random_models(script):
     check(script, STEPS)

@@ -172,7 +172,7 @@ def scripts(draw):
     return "\n".join(script)
 
 
-@settings(**RANDOM, max_examples=15, derandomize=True)
+@settings(**RANDOM, max_examples=10, derandomize=True)
 @given(scripts())
 def test_random_networks(script):
     check(script, STEPS)
