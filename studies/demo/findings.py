@@ -25,7 +25,8 @@ def add_findings(report, trained, few, same, wanted):
     """
     reached = [value for value in trained.history["validated"] if value is not None]
     report.title = "A spiking network trained on context-dependent integration"
-    report.summary = f"{_summary(trained, reached)} {report.summary}"
+    examined = report.summary.rpartition(":")[0]  # without its count of verdicts, which one more has joined
+    report.summary = f"{_summary(trained, reached)} {examined}."
     report.checks.insert(0, _criterion(reached, wanted))
     report.figures[:0] = _figures(trained, few, same)
     report.data["history"] = trained.history
