@@ -9,7 +9,7 @@ from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import accuracy_by_dt
 from brianbridge.simulation.result import OUTCOMES
 
-__all__ = ["draw", "equivalence_verdict", "in_points", "measure"]
+__all__ = ["draw", "equivalence_finding", "equivalence_verdict", "in_points", "measure"]
 
 
 def measure(context):
@@ -68,6 +68,36 @@ def equivalence_verdict(seen, p_value=None, level=0.05):
 def in_points(seen):
     """A difference of proportions in words."""
     return f"{100 * seen.difference:+.1f} points"
+
+
+def equivalence_finding(correct, reference, margin, said, left=(), **data):
+    """Whether as many of the same trials are correct as in a reference.
+
+    Parameters
+    ----------
+    correct, reference : bool array (trials,)
+    margin : float
+    said : str
+        The value of the finding, without the difference.
+    left : sequence of str
+        What else the reason says.
+    **data
+        For the JSON.
+
+    Returns
+    -------
+    Finding
+    """
+    seen = equivalence_of_paired_proportions(correct, reference, margin)
+    ending, reason = equivalence_verdict(seen)
+    tested = {"90 % interval": list(seen.interval), "P (not equivalent)": seen.p_value}
+    return Finding(
+        ending,
+        value=f"{said}: {in_points(seen)}",
+        reason="; ".join(filter(None, [reason, *left])),
+        detects=f"a change of {50 * (seen.interval[1] - seen.interval[0]):.2g} points",
+        data={"trials": len(correct), **data, **tested},
+    )
 
 
 def _row(context, dt, correct, seen):

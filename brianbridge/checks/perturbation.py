@@ -1,9 +1,8 @@
 """Rung 9: what the network can do without."""
 
 from brianbridge import perturb
-from brianbridge.analysis import equivalence_of_paired_proportions
-from brianbridge.checks.finding import Finding, NotApplicable
-from brianbridge.checks.performance import equivalence_verdict, in_points
+from brianbridge.checks.finding import NotApplicable
+from brianbridge.checks.performance import equivalence_finding
 from brianbridge.model.equation_text import variable_dimensions
 
 __all__ = ["measure"]
@@ -24,23 +23,15 @@ def measure(context):
         perturbation=perturb.prune(projection.name, SHARE),
     )
     correct = context.correct(pruned.outputs)
-    seen = equivalence_of_paired_proportions(correct, intact, context.margins["perturbation"])
-    ending, reason = equivalence_verdict(seen)
-    half = 50 * (seen.interval[1] - seen.interval[0])
-    return Finding(
-        ending,
-        value=f"{correct.mean():.0%} instead of {intact.mean():.0%} correct: {in_points(seen)}",
-        reason=reason,
-        detects=f"a change of {half:.2g} points",
-        data={
-            "trials": len(intact),
-            "synapses": projection.name,
-            "share": SHARE,
-            "intact": float(intact.mean()),
-            "pruned": float(correct.mean()),
-            "90 % interval": list(seen.interval),
-            "P (not equivalent)": seen.p_value,
-        },
+    return equivalence_finding(
+        correct,
+        intact,
+        context.margins["perturbation"],
+        f"{correct.mean():.0%} instead of {intact.mean():.0%} correct",
+        synapses=projection.name,
+        share=SHARE,
+        intact=float(intact.mean()),
+        pruned=float(correct.mean()),
     )
 
 

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from brianbridge.analysis import equivalence_of_paired_proportions
 from brianbridge.checks.convergence import accepted_method, method_of
 from brianbridge.checks.driven import held_noise, with_held_noise
-from brianbridge.checks.finding import Finding, NotApplicable
-from brianbridge.checks.performance import equivalence_verdict, in_points
+from brianbridge.checks.finding import NotApplicable
+from brianbridge.checks.performance import equivalence_finding
 from brianbridge.model.equation_text import has_differential_equations
 
 __all__ = ["measure", "other_methods"]
@@ -30,21 +29,17 @@ def measure(context):
         )
         for model in (own, other.with_method(methods))
     )
-    seen = equivalence_of_paired_proportions(second, first, context.margins["integrator"])
-    ending, reason = equivalence_verdict(seen)
     named = ", ".join(f"{name} by {method}" for name, method in methods.items())
-    return Finding(
-        ending,
-        value=f"{second.mean():.0%} with {named}, {first.mean():.0%} as trained: {in_points(seen)}",
-        reason="; ".join(filter(None, [reason, *left])),
-        detects=f"a change of {50 * (seen.interval[1] - seen.interval[0]):.2g} points",
-        data={
-            "trials": len(first),
+    return equivalence_finding(
+        second,
+        first,
+        context.margins["integrator"],
+        f"{second.mean():.0%} with {named}, {first.mean():.0%} as trained",
+        left,
+        **{
             "methods": methods,
             "as trained": float(first.mean()),
             "with the other": float(second.mean()),
-            "90 % interval": list(seen.interval),
-            "P (not equivalent)": seen.p_value,
         },
     )
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from brianbridge.checks.distances import spike_trains
 from brianbridge.checks.driven import driven_neurons, held_noise, spiking_neurons
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.step_dependence import step_dependence
@@ -104,16 +105,8 @@ def first_two_spikes(simulated, group):
     ndarray, shape (trials*neurons, 2)
         Seconds; NaN for spikes that are missing.
     """
-    spikes, n = simulated.spikes[group], simulated.sizes[group]
-    neuron = spikes.trial.values * n + spikes.neuron.values
-    order = np.lexsort((spikes.time.values, neuron))
-    neuron, times = neuron[order], spikes.time.values[order]
-    before = np.arange(len(neuron)) - np.searchsorted(neuron, neuron)
-    found = np.full((len(simulated.trials) * n, 2), np.nan)
-    for k in range(2):
-        # a spike of a step has happened within it: its end is the same time at every step
-        found[neuron[before == k], k] = times[before == k] + simulated.dt
-    return found
+    trains = spike_trains(simulated, group)[:, :2]
+    return np.pad(trains, ((0, 0), (0, 2 - trains.shape[1])), constant_values=np.nan)
 
 
 def timing_errors(times, reference, missing):
