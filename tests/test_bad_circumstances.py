@@ -306,6 +306,7 @@ sys.exit(main(["check", sys.argv[1], "--out", sys.argv[2], "--only", "convergenc
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
 def test_an_ended_check_goes_on(file, tmp_path, ended_by):
     out = tmp_path / "out"

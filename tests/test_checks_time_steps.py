@@ -222,6 +222,7 @@ def pushing():
     return replace(network(values), task="sign", arguments={}, manifest={"training": TRAINING})
 
 
+@pytest.mark.slow
 def test_fine_tuning_repairs_what_a_finer_step_broke(pushing):
     # what a spike adds to the output halves with the step: the output no longer reaches its bound
     broken = mutants.charge_per_step(pushing.model)

@@ -80,6 +80,7 @@ def test_delays_that_are_changed_between_runs(agree):
     assert agree(text).runs[2].spikes
 
 
+@pytest.mark.slow
 def test_objects_that_are_switched_off_and_on(agree):
     text = NETWORK + (
         "run(12*ms)\n"
