@@ -9,6 +9,7 @@ from brian2.core.base import BrianObjectException
 from brian2.core.namespace import get_local_namespace
 from brian2.core.variables import VariableView
 
+from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.generation.audit import audit
 from brianbridge.generation.rounding import RoundedTimes, refusals_of_step, rounded_times
 from brianbridge.generation.schedule import program_of, refusals_of_code
@@ -176,7 +177,8 @@ def _complaints_of_brian2(live):
     target = prefs.codegen.target
     prefs.codegen.target = "numpy"  # nothing to compile
     try:
-        live.network.run(0 * second, namespace={})
+        with spared_from_collection():
+            live.network.run(0 * second, namespace={})
     except BrianObjectException as error:
         name = getattr(error, "_brian_objname", None) or "network"
         cause = error.__cause__ or error

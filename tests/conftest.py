@@ -1,5 +1,6 @@
 """What holds for every test: one thread, Brian2 on numpy, and nothing left over from the test before."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from brian2.core.names import Nameable
 from brian2.devices.device import reinit_devices, runtime_device
 from hypothesis import settings
 
+from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.kernels import compiler
 
 try:
@@ -31,9 +33,17 @@ settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def imports():
+    with spared_from_collection():
+        yield
+
+
 @pytest.fixture(autouse=True)
-def fresh_start():
+def fresh_start(imports):
     """Every test starts with Brian2 as after its import (but on numpy) and from the same seeds."""
+    gc.collect()
+    gc.freeze()
     if brian2.get_device() is not runtime_device:
         reinit_devices()
         brian2.set_device("runtime")

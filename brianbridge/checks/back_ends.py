@@ -11,6 +11,7 @@ from brian2.equations.equations import parse_string_equations
 from brianbridge.checks.finding import Finding, NotRun, Table, verdict
 from brianbridge.checks.noise import drawn_noise
 from brianbridge.comparison.watching import Difference
+from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.generation.frozen_noise import freeze_noise
 from brianbridge.model.rebuild import rebuild
 from brianbridge.simulation.standalone import DeviceMissing, keep_builds
@@ -134,7 +135,7 @@ class _Side:
         freeze_noise(self.live.network, noise)
 
     def run(self, steps):
-        with _on(self.target), np.errstate(all="ignore"):
+        with _on(self.target), spared_from_collection(), np.errstate(all="ignore"):
             self.live.network.run(steps * self.model.dt * second, namespace={})
 
     def give(self):

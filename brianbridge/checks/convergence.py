@@ -9,6 +9,7 @@ from brian2.equations.equations import DIFFERENTIAL_EQUATION, parse_string_equat
 from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
 
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
+from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.model.groups import Neurons
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.report import CaptionedFigure
@@ -194,7 +195,7 @@ def _solve(context, group, method, start, names, refinement):
     prefs.codegen.target = "numpy"
     try:
         live = rebuild(model)
-        with np.errstate(all="ignore"):
+        with spared_from_collection(), np.errstate(all="ignore"):
             live.network.run(STEPS * context.training_dt * second, namespace={})
         return {name: np.array(live[group.name].variables[name].get_value())[:MOST] for name in names}
     finally:

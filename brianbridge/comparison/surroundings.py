@@ -1,6 +1,5 @@
 """What a script may change around it while it runs, put back afterwards."""
 
-import gc
 import logging
 import os
 import sys
@@ -14,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from brian2 import BrianLogger, prefs
 
-__all__ = ["as_main_program", "brian2_settings_kept", "imports_spared_from_collection"]
+__all__ = ["as_main_program", "brian2_settings_kept"]
 
 devices = import_module("brian2.devices.device")  # in the package, `device` is the active device
 
@@ -102,20 +101,6 @@ def _decline(declined, what):
     note = f"The script {what} was used in its place."
     if note not in declined:
         declined.append(note)
-
-
-@contextmanager
-def imports_spared_from_collection():
-    """Let the garbage collector pass over what is there already.
-
-    Brian2 collects garbage several times in every run; most of what it goes through then is torch and sympy.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from pathlib import Path
 from brianbridge.comparison.agreement import Comparison
 from brianbridge.comparison.following import Follower
 from brianbridge.comparison.script import ScriptFailed, execute
-from brianbridge.comparison.surroundings import brian2_settings_kept, imports_spared_from_collection
+from brianbridge.comparison.surroundings import brian2_settings_kept
+from brianbridge.garbage_collection import spared_from_collection
 
 __all__ = ["MOST_STEPS", "Verdict", "compare_script"]
 
@@ -140,7 +141,7 @@ def compare_script(path, steps=None, *, lockstep=False, argv=()):
     path = Path(path).resolve()
     follower = Follower(path, steps or MOST_STEPS, None if steps else MOST_SECONDS, lockstep=lockstep)
     failed = None
-    with brian2_settings_kept() as declined, imports_spared_from_collection():
+    with brian2_settings_kept() as declined, spared_from_collection():
         try:
             execute(path, follower, argv)
         except ScriptFailed as error:

@@ -4,6 +4,7 @@ import numpy as np
 from brian2 import SpikeMonitor, StateMonitor, prefs, seed
 from tqdm.auto import tqdm
 
+from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.generation.frozen_noise import freeze_noise
 from brianbridge.model.rebuild import rebuild
 from brianbridge.simulation.copies import copies
@@ -40,7 +41,7 @@ def run(job, *, live=None, target=None, together=1, progress=True):
     before = prefs.codegen.target
     prefs.codegen.target = target or before
     try:
-        with _Runner(job, model, live or rebuild(model), together) as runner:
+        with spared_from_collection(), _Runner(job, model, live or rebuild(model), together) as runner:
             return runner.run(progress)
     finally:
         prefs.codegen.target = before
