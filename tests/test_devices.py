@@ -133,6 +133,20 @@ def test_perturbations_noise_and_seeds_in_standalone():
     assert not np.array_equal(first.outputs[:, 0], first.outputs[:, 1])
 
 
+def test_kept_builds_are_those_of_the_same_device_and_compilation():
+    builds, job = standalone._Builds(Path("builds")), Job(network().model, {}, 1, 10, ("cells.v",))
+    first = builds.program(job, "cpp_standalone", Path)
+    assert builds.program(job, "cpp_standalone", Path) is first
+    assert builds.program(job, "cuda_standalone", Path) is not first
+    flags = prefs.codegen.cpp.extra_compile_args_gcc
+    prefs.codegen.cpp.extra_compile_args_gcc = [*flags, "-O1"]
+    try:
+        assert builds.program(job, "cpp_standalone", Path) is not first
+    finally:
+        prefs.codegen.cpp.extra_compile_args_gcc = flags
+    assert builds.program(job, "cpp_standalone", Path) is first
+
+
 def test_what_comes_back_has_named_axes_and_units():
     found = bb.simulate(network(), Task(), 3, dt=0.5 * ms, record=["cells.tau"], progress=False)
     assert found.outputs.dims == ("time", "trial", "output") and found.outputs.shape == (STEPS, 3, N)

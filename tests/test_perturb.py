@@ -423,6 +423,25 @@ def test_refusals(trained, trials, perturbation, message):
         simulated(trained, trials, perturbation)
 
 
+def test_a_factor_has_no_unit():
+    for given in (lambda: bb.perturb.scale("rec", w=2 * mV), lambda: bb.perturb.noise("cells", 2 * ms)):
+        with pytest.raises(ValueError, match="a factor is a plain number"):
+            given()
+    with pytest.raises(ValueError, match="a factor is a plain number"):
+        read_action("scale rec.w=2*mV")
+
+
+def test_decisions_that_are_judged_twice_are_one_test():
+    rng = np.random.default_rng(0)
+    correct = {("none", ""): rng.integers(80, 100, 8), ("switch", "delay"): rng.integers(50, 70, 8)}
+    correct["switch, by the old context", "delay"] = rng.integers(10, 30, 8)
+    counts = {key: np.stack([c, 100 - c, 0 * c], axis=1) for key, c in correct.items()}
+    found = bb.perturb.Outcomes(counts, dict.fromkeys(counts, np.ones(8)), tuple("abcdefgh"))
+    _, new, old = found.pooled
+    assert new["p_holm"] == new["p_signed_rank"] < 0.05
+    assert np.isnan(old["p_holm"]) and old["p_signed_rank"] < 0.05
+
+
 class Judge:
     """A trial is correct if neuron 0 spiked at the end of the first epoch."""
 

@@ -103,6 +103,12 @@ def test_two_cues_are_compared_with_the_better_one_and_with_the_optimum():
     assert ignoring.optimal_ratio_interval[0] > 1
 
 
+def test_bootstraps_of_the_same_seed_are_compared_as_if_they_were_independent():
+    """Of three independent draws from one distribution, the last is the largest in a third of all cases."""
+    fit = fit_psychometric(*observer(0, 16, 30, seed=9), repeats=1000)
+    assert compare_cues(fit, fit, fit).p_not_better == pytest.approx(2 / 3, abs=0.05)
+
+
 def test_the_wilson_interval_is_that_of_scipy():
     for successes, trials in [(0, 10), (3, 10), (50, 50), (611, 1000)]:
         expected = binomtest(successes, trials).proportion_ci(0.9, method="wilson")

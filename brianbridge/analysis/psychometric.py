@@ -216,8 +216,13 @@ def compare_cues(first, second, both):
     -------
     CueCombination
         Multisensory enhancement as in Song, Yang & Wang (2016), figure 6.
+
+    Notes
+    -----
+    The samples of the three fits are paired at random: bootstraps with the same seed go up and down together.
     """
-    sensitivities = [fit.samples[:, 1] for fit in (first, second, both)]
+    rng = np.random.default_rng(0)
+    sensitivities = [rng.permutation(fit.samples[:, 1]) for fit in (first, second, both)]
     ratio = np.hypot(sensitivities[0], sensitivities[1]) / sensitivities[2]
     not_better = sensitivities[2] <= np.maximum(sensitivities[0], sensitivities[1])
     return CueCombination(

@@ -42,7 +42,7 @@ def read_action(text, where=None, during=None):
     Raises
     ------
     ValueError
-        If the text is none of the perturb.
+        If the text is no perturbation.
     """
     from brianbridge import perturb
     from brianbridge.model.quantities import read_quantity

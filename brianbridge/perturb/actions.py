@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION, parse_string_equations
-from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch
+from brian2.units.fundamentalunits import DIMENSIONLESS, fail_for_dimension_mismatch, have_same_dimensions
 
 from brianbridge.model.groups import Neurons, SpikeTimes
 from brianbridge.perturb import rewriting
@@ -80,6 +80,7 @@ def scale(group, where=None, during=None, **factor):
     Perturbation
     """
     group, (variable, number) = _name(group), _one(factor, "scale(group, w=0.5)")
+    number = _number(number, f"{variable}={number}")
 
     def change(model, chosen):
         model = _with_parameter(model, group, variable)
@@ -208,7 +209,7 @@ def noise(group, factor, where=None, during=None):
     -------
     Perturbation
     """
-    group = _name(group)
+    group, factor = _name(group), _number(factor, f"factor={factor}")
 
     def change(model, chosen):
         equations = model[group].equations
@@ -284,6 +285,13 @@ def _one(given, example):
             f"Name one variable and its value, as in {example}; given were {', '.join(given) or 'none'}."
         )
     return next(iter(given.items()))
+
+
+def _number(factor, text):
+    """A factor, which has no unit."""
+    if not have_same_dimensions(factor, 1):
+        raise ValueError(f"{text} has a unit; a factor is a plain number, such as 0.5.")
+    return float(factor)
 
 
 def _neurons(model, name, action):

@@ -64,11 +64,13 @@ class Outcomes:
         'interval' is Wilson's for all trials together, as if they were independent. Tests have the network
         as their unit: 'p_rank_sum' is that of the paper, for which perturbed and unperturbed networks are
         two independent groups; 'p_signed_rank' knows that they are the same networks; 'p_holm' is the latter,
-        corrected for the number of perturbations and epochs. They are NaN for fewer than two networks.
+        corrected for the number of perturbations and epochs (NaN where the same decisions are judged by the
+        old context). They are NaN for fewer than two networks.
         """
         unperturbed = self.share()[NONE, ""]
         tests = {key: _tests(unperturbed, share) for key, share in self.share().items() if key != (NONE, "")}
-        corrected = dict(zip(tests, holm([signed for _, signed in tests.values()])))
+        own = [key for key in tests if not key[0].endswith(OLD)]  # judged twice, it is one test
+        corrected = dict(zip(own, holm([tests[key][1] for key in own])))
         return [
             {"perturbation": name, "epoch": epoch}
             | _shares(counts.sum(axis=0))

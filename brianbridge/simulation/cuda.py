@@ -40,7 +40,8 @@ def run(job, *, progress=True):
     check_compiler()
     _check_card()
     with kept_builds() or keep_builds() as builds:
-        return builds.program(job, lambda folder: compile_network(job, folder)).run(job, 1, progress)
+        program = builds.program(job, "cuda_standalone", lambda folder: compile_network(job, folder))
+        return program.run(job, 1, progress)
 
 
 def compile_network(job, folder):

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from brian2 import SpikeMonitor, StateMonitor, second
+from brian2 import SpikeMonitor, StateMonitor, prefs, second
 from brian2.codegen.cpp_prefs import get_compiler_and_args
 from brian2.devices.device import get_device, reset_device, runtime_device, set_device
 from brian2.units.fundamentalunits import Quantity
@@ -64,7 +64,9 @@ def run(job, *, processes=None, progress=True):
     """
     _check_compiler()
     with kept_builds() or keep_builds() as builds:
-        program = builds.program(job, lambda folder: Program(job, folder, "cpp_standalone", CPP_SEED))
+        program = builds.program(
+            job, "cpp_standalone", lambda folder: Program(job, folder, "cpp_standalone", CPP_SEED)
+        )
         return program.run(job, processes or cores(), progress)
 
 
@@ -132,13 +134,13 @@ def kept_builds():
 
 
 class _Builds:
-    """Compiled networks by their code."""
+    """Compiled networks by their code, the device and how it compiles."""
 
     def __init__(self, folder):
         self.folder, self.programs = folder, {}
 
-    def program(self, job, build):
-        key = _code(job)
+    def program(self, job, device, build):
+        key = _code(job), device, _compiling()
         if key not in self.programs:
             folder = self.folder / f"build_{len(self.programs)}"
             self.programs[key] = build(folder)
@@ -156,6 +158,12 @@ def _code(job):
     model = job.model.with_values(zeros).with_inputs(inputs)
     functions = tuple(map(id, model.functions.values()))  # which are no part of the hash
     return model.hash, functions, job.record, job.steps, tuple(sorted(job.noise))
+
+
+def _compiling():
+    """Brian2's preferences that a compiled program depends on."""
+    chosen = ("core.default_float_dtype", "codegen.cpp.", "devices.")
+    return repr([(name, prefs[name]) for name in sorted(prefs) if name.startswith(chosen)])
 
 
 # -- one compiled network -----------------------------------------------------------------------------
