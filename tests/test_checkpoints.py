@@ -51,6 +51,18 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tmp_path, uninterrupte
     assert resumed.history["seconds"] == sorted(resumed.history["seconds"])
 
 
+def test_frozen_parameters_are_part_of_what_goes_on(tmp_path):
+    path, surrogate = tmp_path / "second stage.safetensors", lif_surrogate()
+    fit(surrogate, updates=2)
+    surrogate.freeze("rec.w")
+    fit(surrogate, checkpoint=path, updates=2)
+    fit(surrogate, checkpoint=path, updates=3)
+    anew = lif_surrogate()
+    anew.freeze("rec.w")  # but with the values of before the first stage
+    with pytest.raises(CheckpointError, match="another training: frozen"):
+        fit(anew, checkpoint=path, updates=3)
+
+
 def test_interrupted_between_step_and_validation_nothing_is_lost(tmp_path, uninterrupted, monkeypatch):
     path, score, calls = tmp_path / "checkpoint.safetensors", Sign.score, []
 

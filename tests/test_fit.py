@@ -164,6 +164,33 @@ def test_the_same_seed_gives_the_same_bits():
     assert one.history["loss"] == again.history["loss"]
 
 
+def test_weights_of_low_rank():
+    net, _ = network()
+    model = bb.wrap(net, train={net["w_in"].w: bb.LowRank(2), net["w_out"].w: None})
+    result = fit(bb.Surrogate(model, bb.Triangle(width=15 * mV)), updates=3, learning_rates={})
+    weights = np.zeros((16, 2))
+    weights[result.model["w_in"].j, result.model["w_in"].i] = result.values["w_in.w"]
+    assert not np.array_equal(result.values["w_in.w"], model["w_in"].values["w"])
+
+
+def test_what_is_frozen_stays_and_counts_for_nothing():
+    module, net, _ = surrogate()
+    fit(module, updates=2)
+    module.freeze()
+    module.unfreeze(net["w_out"].w)
+    before = {name: value.detach() for name, value in module.values().items()}
+    left_behind = [(raw, raw.grad.clone()) for raw in module.parameters() if not raw.requires_grad]
+    result = fit(module, updates=2, learning_rates={}, clip=1e-3)
+    for name, value in module.values().items():
+        assert torch.equal(value, before[name]) == (name != ("w_out", "w"))
+    assert result.history["gradient_norm"][-1] > 1e-3  # before clipping
+    assert float(module.named_values()["w_out.w"].grad.norm()) == pytest.approx(1e-3, rel=1e-3)
+    assert all(torch.equal(raw.grad, left) for raw, left in left_behind)  # neither counted nor clipped
+    untrained, net, _ = surrogate()
+    untrained.freeze(net["rec"].w)
+    assert len(fit(untrained, updates=1, learning_rates={}).history["loss"]) == 1
+
+
 def test_it_stops_when_fresh_trials_are_correct():
     stop = {"accuracy": 0.9, "trials": 40, "every": 5}
     result = fit(surrogate()[0], updates=200, stop=stop)

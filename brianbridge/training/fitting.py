@@ -1,5 +1,6 @@
 """`fit`: gradient training of a surrogate on a task."""
 
+import hashlib
 import importlib.metadata
 import platform
 from contextlib import nullcontext
@@ -216,6 +217,7 @@ def _identity(updater, wiring, output, rates, optimiser, truncate):
             model=model.hash,
             spike_gradient={name: repr(g) for name, g in surrogate.spike_gradients.items()},
             reset_gradient=surrogate.ops.reset_gradient,
+            frozen=_frozen(surrogate),
             dt=float(surrogate.dt),
             dtype=str(surrogate.ops.dtype),
             trained_on={task.name: dict(task.arguments)},
@@ -233,6 +235,18 @@ def _identity(updater, wiring, output, rates, optimiser, truncate):
             carry=updater.carry,
         )
     )
+
+
+def _frozen(surrogate):
+    """Hashes of the values that are not trained; None if all are."""
+    tensors = {
+        name: tensor for parameter in surrogate.parameter for name, tensor in parameter.tensors().items()
+    }
+    return {
+        name: hashlib.sha256(tensor.detach().cpu().numpy().tobytes()).hexdigest()[:16]
+        for name, tensor in tensors.items()
+        if not tensor.requires_grad
+    } or None
 
 
 def _result(course, task, wiring, output, outcome):

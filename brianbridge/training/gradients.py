@@ -91,9 +91,10 @@ class Watch:
     def _look_for_steepness(self, update, loss, norm):
         """Whether changing all parameters by a millionth could change the loss by more than itself."""
         changes = {
-            parameter.trainable.name: MILLIONTH
-            * float((_relative(parameter) * parameter.raw.grad).abs().sum())
+            name: MILLIONTH * float((_relative(parameter, raw) * raw.grad).abs().sum())
             for parameter in self.surrogate.parameter
+            for name, raw in parameter.tensors().items()
+            if raw.requires_grad
         }
         if sum(changes.values()) <= abs(loss):
             return
@@ -107,11 +108,10 @@ class Watch:
         )
 
 
-@torch.no_grad()
-def _relative(parameter):
+def _relative(parameter, raw):
     """Change of the unconstrained values that changes a parameter by about its own size."""
     logarithmic = isinstance(parameter.trainable.constraint, Bounds | Positive)
-    return torch.ones_like(parameter.raw) if logarithmic else parameter.raw.detach()
+    return torch.ones_like(raw) if logarithmic else raw.detach()
 
 
 def _cause(surrogate):

@@ -69,15 +69,16 @@ class Updater:
         if trouble:
             self._leave_out(trouble, history)
             return
+        trained = self.surrogate.named_values().values()
         row = {
             "loss": float(loss.detach()),
             "regularisation": penalty,
-            "gradient_norm": float(get_total_norm([raw.grad for raw in self.surrogate.parameters()])),
+            "gradient_norm": float(get_total_norm([raw.grad for raw in trained])),
             "accuracy": float(simulated.correct(self.batches.task).mean()),
         }
         self.watch(number, row["loss"] + penalty, row["gradient_norm"])
         if self.clip is not None:
-            clip_grad_norm_(self.surrogate.parameters(), self.clip)
+            clip_grad_norm_(trained, self.clip)
         with undisturbed():
             self._step(simulated, number)
             history.append(**row, seconds=self.seconds)
