@@ -6,17 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from brian2 import ms
+from brian2 import Hz, Network, NeuronGroup, PoissonGroup, ms
 
 import brianbridge as bb
 from brianbridge.analysis import equivalence_of_paired_proportions
 from brianbridge.checks import LADDER, mutants, reproduce, running
 from brianbridge.checks.attribution import CAUSES, with_causes
-from brianbridge.checks.context import Sizes
+from brianbridge.checks.constraints import _not_the_same
+from brianbridge.checks.context import Context, Sizes
 from brianbridge.checks.finding import Finding, Table
 from brianbridge.checks.keeping import Kept
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
 from brianbridge.checks.performance import equivalence_verdict
+from brianbridge.checks.readout import refitted_output
+from brianbridge.checks.refinement import refinements
 from brianbridge.checks.reproduction import ReportFileError
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.cli import main
@@ -220,6 +223,9 @@ def test_margins_are_changed_in_the_open(trained):
         (dict(dt=[1, 2]), "not in seconds"),
         (dict(dt=[1, 2] * ms * 1000), "none"),
         (dict(seed=-1), "whole number"),
+        (dict(margins={"performance": 10**400}), "positive number"),
+        (dict(fine_tune=3), "ladder='full'"),
+        (dict(fine_tune=3, ladder="full", only=["performance"]), "'time_steps'"),
     ],
 )
 def test_wrong_options(trained, options, message):
@@ -345,6 +351,7 @@ def test_a_check_that_fails_has_exit_status_1(trained, tmp_path, capsys):
         (["--only", "nothing"], 64),
         (["--dt", "a,b"], 64),
         (["--ladder", "high"], 64),
+        (["--fine-tune", "3"], 64),
     ],
 )
 def test_wrong_usage(file, tmp_path, capsys, arguments, status):
@@ -424,6 +431,82 @@ def test_text_that_depends_on_the_time_step(trained):
     cells = trained.model["cells"]
     noisy = replace(cells, equations=cells.equations.replace("xi", "randn()*Hz**0.5"))
     assert "random numbers" in step_dependence(trained.model.with_group(noisy))
+    resting = replace(cells, refractory="2*dt")
+    assert "refractory period of cells contains dt" in step_dependence(trained.model.with_group(resting))
+    chance = replace(cells, codes={"spike": "v = v_reset + randn()*mV"})
+    assert step_dependence(trained.model.with_group(chance)) == ""  # once for each spike
+
+
+def test_rates_of_poisson_neurons_do_not_depend_on_the_time_step():
+    source = PoissonGroup(3, rates=20 * Hz)
+    assert step_dependence(bb.wrap(Network(source))) == ""
+    source = PoissonGroup(3, rates="1/dt*0.01")
+    assert "an equation of" in step_dependence(bb.wrap(Network(source)))
+
+
+@pytest.mark.parametrize(
+    "code, dt, depends",
+    [
+        ("x = 0.99*x", None, True),
+        ("x += 0.1", None, True),
+        ("y = x; x = 0.99*y", None, True),
+        ("x = randn()", None, True),
+        ("x = y", None, False),  # it follows another variable
+        ("x = 2*y; y = x", None, True),
+        ("y = 2; x = y", None, False),
+        ("x = 0.99*x", 5 * ms, False),
+        ("x = randn()", 5 * ms, False),
+        ("x = 5*ms/dt", 5 * ms, True),
+    ],
+)
+def test_what_runs_in_every_step_depends_on_it(code, dt, depends):
+    cells = NeuronGroup(2, "x : 1\ny : 1", dt=1 * ms)
+    cells.run_regularly(code, dt=dt)
+    assert bool(step_dependence(bb.wrap(Network(cells)))) is depends
+
+
+@pytest.mark.parametrize(
+    "dt, spiking, quick, full",
+    [
+        (1.0, True, (1, 10), (1, 2, 4, 10, 20)),
+        (2.0, True, (1, 10), (1, 2, 4, 20, 40)),
+        (0.5, True, (1, 10), (1, 2, 5, 10)),
+        (0.2, True, (1, 4), (1, 2, 4)),
+        (0.1, True, (1, 2), (1, 2)),
+        (0.05, True, (1, 2), (1, 2)),
+        (0.02, True, (1, 2), (1, 2)),
+        (0.125, True, (1, 2), (1, 3)),
+        (5.0, False, (1, 10), (1, 2, 4, 10, 20)),
+        (20.0, False, (1, 10), (1, 2, 4, 10, 20)),
+        (0.2, False, (1, 4), (1, 2, 4)),
+    ],
+)
+def test_steps_of_the_ladder(dt, spiking, quick, full):
+    assert refinements(dt * 1e-3, spiking, full=False) == quick
+    assert refinements(dt * 1e-3, spiking, full=True) == full
+
+
+@pytest.mark.parametrize("name, finest", [("lin2024", 0.05), ("adex", 0.05), ("song2016", 2.0)])
+def test_the_quick_ladder_has_two_time_steps(name, finest):
+    context = Context(bb.Trained(bb.load(name)), None, sizes=running.QUICK)
+    assert [dt * 1e3 for dt in context.finer] == pytest.approx([finest])
+
+
+def test_values_are_compared_bit_by_bit():
+    assert "1 values" in "".join(_not_the_same(np.array([0.0, 1.0]), np.array([-0.0, 1.0])))
+    assert not list(_not_the_same(np.array([-0.0, 1.0]), np.array([-0.0, 1.0])))
+
+
+def test_a_readout_is_tested_with_other_noise_than_it_was_fitted_with(trained, monkeypatch):
+    context = Context(trained, bb.tasks.make(trained.task, **trained.arguments), sizes=TINY)
+    seeds, run = [], context.run
+    monkeypatch.setattr(
+        context,
+        "run",
+        lambda *given, **options: seeds.append(options["random_seed"]) or run(*given, **options),
+    )
+    assert refitted_output(context, trained.model) is not None
+    assert len(seeds) == len(set(seeds)) == 2
 
 
 @pytest.mark.parametrize("method, order", [("rk4", 4), ("rk2", 2), ("exponential_euler", None)])

@@ -157,7 +157,7 @@ LADDER = (
         margin=0.1,
         mutants=("charge_per_step",),
         draw=performance.draw,
-        left_out="100 trials instead of 400, two time steps instead of five",
+        left_out="100 trials instead of 400, two time steps instead of up to five",
     ),
     Rung(
         7,

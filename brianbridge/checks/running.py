@@ -27,6 +27,9 @@ __all__ = ["CheckOptionError", "CheckedTaskError", "check", "report_of"]
 
 LADDERS = {"quick": QUICK, "full": FULL}
 MOST_SEEDS = 2**31
+MOST_UPDATES = 10**6
+LARGEST_MARGIN = 1e6
+FINE_TUNED = "time_steps"  # the rung
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -115,18 +118,18 @@ def check(
         raise CheckOptionError(
             f"The seed is {seed!r:.60}; expected a whole number from 0 to {MOST_SEEDS - 1:,}."
         )
+    only, sizes = _only(only), _sizes(ladder)
     context = Context(
         trained,
         _task(trained, task),
         model=model,
         untrained=untrained,
         dts=_seconds(dt, trained.model.dt),
-        sizes=_sizes(ladder),
+        sizes=sizes,
         margins=_margins(margins),
         seed=seed,
-        fine_tune=_updates(fine_tune),
+        fine_tune=_updates(fine_tune, sizes, only),
     )
-    only = _only(only)
     manifest = manifest_of(context, ladder, only, source)
     if out is None:
         return report_of(context, manifest, _climb(context, only, Kept(None, manifest), progress))
@@ -141,14 +144,18 @@ def check(
 
 def _climb(context, only, kept, progress):
     """The findings of all rungs that are wanted, by their keys; those that are kept are not made again."""
-    rungs = [r for r in LADDER if (r.quick or context.sizes.full) and (only is None or r.key in only)]
     findings = {}
-    with tqdm(rungs, desc="checks", disable=not progress) as bar:
+    with tqdm(wanted_rungs(context.sizes, only), desc="checks", disable=not progress) as bar:
         for rung in bar:
             bar.set_postfix_str(rung.name)
             findings[rung.key] = kept.of(rung) or _climbed(rung, context)
             kept.keep(rung, findings[rung.key])
     return findings
+
+
+def wanted_rungs(sizes, only):
+    """The rungs that are climbed."""
+    return [r for r in LADDER if (r.quick or sizes.full) and (only is None or r.key in only)]
 
 
 # -- what was asked for -------------------------------------------------------------------------------
@@ -199,14 +206,19 @@ def _margins(given):
     for key, margin in (given or {}).items():
         if key not in default:
             raise CheckOptionError(_unknown("No check has a margin", key, default))
-        if not (isinstance(margin, int | float) and margin > 0):
-            raise CheckOptionError(f"The margin of {key} is {margin!r}; expected a positive number.")
+        if not (isinstance(margin, int | float) and 0 < margin < LARGEST_MARGIN):
+            raise CheckOptionError(f"The margin of {key} is {margin!r:.60}; expected a positive number.")
     return default | {key: float(margin) for key, margin in (given or {}).items()}
 
 
-def _updates(number):
-    if not (isinstance(number, int) and number >= 0):
-        raise CheckOptionError(f"fine_tune={number!r} is no number of updates.")
+def _updates(number, sizes, only):
+    if not (isinstance(number, int) and 0 <= number <= MOST_UPDATES):
+        raise CheckOptionError(f"fine_tune={number!r:.60} is no number of updates.")
+    if number and FINE_TUNED not in [rung.key for rung in wanted_rungs(sizes, only)]:
+        raise CheckOptionError(
+            f"Fine-tuning is a part of {FINE_TUNED!r}, which is not among these checks: it takes "
+            "ladder='full' (--ladder full), and no choice of others."
+        )
     return number
 
 
