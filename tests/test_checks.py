@@ -10,7 +10,7 @@ from brian2 import Hz, Network, NeuronGroup, PoissonGroup, ms
 
 import brianbridge as bb
 from brianbridge.analysis import equivalence_of_paired_proportions
-from brianbridge.checks import LADDER, mutants, reproduce, running
+from brianbridge.checks import LADDER, checked_task, mutants, reproduce, running
 from brianbridge.checks.attribution import CAUSES, with_causes
 from brianbridge.checks.constraints import _not_the_same
 from brianbridge.checks.context import Context, Sizes
@@ -298,9 +298,90 @@ def test_interrupted_and_resumed(trained, tmp_path, monkeypatch):
     assert (tmp_path / "report.html").is_file() and (tmp_path / "report.json").is_file()
 
 
+class OtherIntegration(bb.tasks.ContextIntegration):
+    """A task of a user's own."""
+
+    name = "other_integration"
+
+
+def own_task(trained, kind=OtherIntegration):
+    return kind(**trained.arguments)
+
+
+def test_the_manifest_names_the_task_that_was_used(trained, tmp_path):
+    task = bb.tasks.ContextIntegration(fixation=20 * ms, stimulus=100 * ms, response=30 * ms)
+    report = bb.check(trained, task, only=["constraints"], out=tmp_path, progress=False)
+    assert report.manifest["task"]["arguments"] == dict(task.arguments)
+    again = reproduce(tmp_path / "report.json", trained, progress=False)
+    assert again.agrees and not [place for place, *_ in again.changed if "task" in place]
+
+    report = bb.check(trained, own_task(trained), only=["constraints"], out=tmp_path, progress=False)
+    assert report.manifest["task"]["name"] == "other_integration" and report.title.startswith("Other integ")
+    with pytest.raises(ReportFileError, match="'other_integration'.*task="):
+        reproduce(tmp_path / "report.json", trained, progress=False)
+    assert reproduce(tmp_path / "report.json", trained, own_task(trained), progress=False).agrees
+    built_in = bb.tasks.make(trained.task, **trained.arguments)
+    changed = reproduce(tmp_path / "report.json", trained, built_in, progress=False).changed
+    assert {"manifest.task.name", "manifest.task.built in"} == {place for place, *_ in changed}
+
+
+def test_a_changed_task_is_another_check(trained, tmp_path, monkeypatch):
+    class OtherTargets(OtherIntegration):
+        def trials(self, rng, batch, dt):
+            trials = super().trials(rng, batch, dt)
+            return replace(trials, targets=-trials.targets)
+
+    class OtherRule(OtherIntegration):
+        def score(self, output, trials):
+            return ~super().score(output, trials)
+
+    class OtherThreshold(OtherIntegration):
+        threshold = 0.5
+
+        def score(self, output, trials):
+            return np.abs(output[-1, :, 0]) > self.threshold
+
+    class OtherConditions(OtherIntegration):
+        def trials(self, rng, batch, dt):
+            trials = super().trials(rng, batch, dt)
+            return replace(trials, conditions={**trials.conditions, "new": np.arange(batch)})
+
+    measured, climbed = [], running._climbed
+    monkeypatch.setattr(
+        running, "_climbed", lambda rung, context: measured.append(1) or climbed(rung, context)
+    )
+    kinds = [OtherIntegration, OtherTargets, OtherRule, OtherConditions, OtherThreshold]
+    for number, kind in enumerate(kinds, start=1):
+        for _ in range(2):
+            task = own_task(trained, kind)
+            bb.check(trained, task, only=["constraints"], out=tmp_path, progress=False)
+            assert len(measured) == number, kind
+    monkeypatch.setattr(OtherThreshold, "threshold", 1.5)
+    bb.check(trained, task, only=["constraints"], out=tmp_path, progress=False)
+    assert len(measured) == len(kinds) + 1
+
+
+def test_text_of_a_task_that_is_not_known(trained):
+    made = {}
+    exec("def score(self, output, trials):\n    return trials.targets[0, :, 0] > 0", made)
+    typed = type("Typed", (OtherIntegration,), {"score": made["score"]})
+    report = bb.check(trained, own_task(trained, typed), only=["constraints"], progress=False)
+    assert report.manifest["task"]["source sha256"] == "not known"
+    assert report.manifest["task"]["scores sha256"] != "not known"
+
+
+def test_the_manifest_says_where_and_with_what_it_ran(trained):
+    manifest = bb.check(trained, only=["transcription"], progress=False).manifest
+    assert manifest["in Brian2"]["devices"] == ["runtime", "surrogate"]
+    assert manifest["machine"]["threads"]["torch"] >= 1
+    assert {"C", "C++"} == manifest["machine"]["compilers"].keys()
+    manifest = bb.check(trained, only=["constraints"], progress=False).manifest
+    assert manifest["in Brian2"]["devices"] == ["runtime"]
+
+
 def test_damaged_findings_are_made_anew(tmp_path):
     rung = LADDER[0]
-    manifest = {"check": {"margins": {rung.key: 1.0}}, "trained": {}}
+    manifest = {"check": {"margins": {rung.key: 1.0}}, "trained": {}, "in Brian2": {}, "machine": {}}
     kept = Kept(tmp_path, manifest)
     finding = Finding("pass", 3, data={"x": np.arange(2)}, tables=[Table("t", ["a"], [[1]])]).stored()
     kept.keep(rung, finding)
@@ -373,6 +454,32 @@ def test_files_that_cannot_be_used(file, trained, tmp_path, capsys):
     (tmp_path / "report.json").write_text("{}")
     assert main(["reproduce", str(tmp_path / "report.json")]) == 65
     assert main(["reproduce", str(tmp_path / "missing.json")]) == 65
+
+
+@pytest.mark.parametrize("fixation", ["1e9 second", "1e15 second", "3 second"])
+def test_a_task_whose_trials_are_too_long(trained, tmp_path, capsys, monkeypatch, fixation):
+    monkeypatch.setattr(checked_task, "LARGEST", 1e6)
+    absurd = replace(trained, arguments=trained.arguments | {"fixation": fixation})
+    file = absurd.save(tmp_path / "absurd.safetensors")
+    assert main(["check", str(file), "--out", str(tmp_path / "out")]) == 65
+    assert "context_integration draws no trials" in capsys.readouterr().err
+
+
+def test_an_error_of_ours_while_reproducing(file, tmp_path, capsys, monkeypatch):
+    report = tmp_path / "out" / "report.json"
+    only = ["--only", "constraints", "--out", str(report.parent)]
+    assert main(["check", str(file), *only]) == 0
+
+    def broken(context):
+        raise RuntimeError("a bug")
+
+    ladder = tuple(replace(r, measure=broken) if r.key == "constraints" else r for r in LADDER)
+    monkeypatch.setattr(running, "LADDER", ladder)
+    capsys.readouterr()
+    assert main(["reproduce", str(report), "--json"]) == 70
+    assert json.loads(capsys.readouterr().out)["errors"] == {"constraints": "RuntimeError: a bug"}
+    assert main(["reproduce", str(report)]) == 70
+    assert "a bug" in capsys.readouterr().out
 
 
 def test_reproduce_refuses_another_network(trained, tmp_path):

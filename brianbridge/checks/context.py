@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from brian2 import second
 
+from brianbridge.checks.checked_task import drawn_trials
 from brianbridge.checks.finding import NotRun
 from brianbridge.checks.refinement import refinements
 from brianbridge.simulation.copies import side_by_side
@@ -102,8 +103,8 @@ class Context:
     def trials(self):
         """Fresh trials, on the time step of the network's inputs."""
         steps = [self.trained.model.input(name).dt for name in self.trained.inputs]
-        return self.task.trials(
-            self.seed + 2000, self.sizes.trials, min(steps, default=self.training_dt) * second
+        return drawn_trials(
+            self.task, self.seed + 2000, self.sizes.trials, min(steps, default=self.training_dt) * second
         )
 
     @property

@@ -12,18 +12,17 @@ from brian2 import second
 from brian2.units.fundamentalunits import have_same_dimensions
 from tqdm.auto import tqdm
 
+from brianbridge.checks.checked_task import name_of, task_of
 from brianbridge.checks.context import FULL, QUICK, Context
 from brianbridge.checks.finding import Finding, NotApplicable, NotRun
 from brianbridge.checks.keeping import Kept, keep_models, writing_into
-from brianbridge.checks.ladder import LADDER
-from brianbridge.checks.manifest import manifest_of
+from brianbridge.checks.ladder import LADDER, wanted_rungs
+from brianbridge.checks.manifest import manifest_of, with_threads_of_torch
 from brianbridge.file_locks import alone_with
 from brianbridge.report import Check, Report
-from brianbridge.tasks import make
-from brianbridge.tasks.registry import UnknownTaskError
 from brianbridge.trained.network import Trained
 
-__all__ = ["CheckOptionError", "CheckedTaskError", "check", "report_of"]
+__all__ = ["CheckOptionError", "check", "report_of"]
 
 LADDERS = {"quick": QUICK, "full": FULL}
 MOST_SEEDS = 2**31
@@ -35,10 +34,6 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 class CheckOptionError(ValueError):
     """A check cannot be carried out as it was asked for."""
-
-
-class CheckedTaskError(ValueError):
-    """The task of a trained network is not known: there are no trials to check it with."""
 
 
 def check(
@@ -98,7 +93,7 @@ def check(
     CheckOptionError
         If the ladder, a check or a margin is unknown.
     CheckedTaskError
-        If the network has no task, or one of its user's own that was not handed over.
+        If the network has no task, one of its user's own that was not handed over, or one without trials.
     TrainedFileError
         If the file is damaged.
     InUse
@@ -121,7 +116,7 @@ def check(
     only, sizes = _only(only), _sizes(ladder)
     context = Context(
         trained,
-        _task(trained, task),
+        task_of(trained) if task is None else task,
         model=model,
         untrained=untrained,
         dts=_seconds(dt, trained.model.dt),
@@ -145,7 +140,7 @@ def check(
 def _climb(context, only, kept, progress):
     """The findings of all rungs that are wanted, by their keys; those that are kept are not made again."""
     findings = {}
-    with tqdm(wanted_rungs(context.sizes, only), desc="checks", disable=not progress) as bar:
+    with tqdm(wanted_rungs(context.sizes.full, only, LADDER), desc="checks", disable=not progress) as bar:
         for rung in bar:
             bar.set_postfix_str(rung.name)
             findings[rung.key] = kept.of(rung) or _climbed(rung, context)
@@ -153,30 +148,7 @@ def _climb(context, only, kept, progress):
     return findings
 
 
-def wanted_rungs(sizes, only):
-    """The rungs that are climbed."""
-    return [r for r in LADDER if (r.quick or sizes.full) and (only is None or r.key in only)]
-
-
 # -- what was asked for -------------------------------------------------------------------------------
-
-
-def _task(trained, task):
-    if task is not None:
-        return task
-    if not trained.task:
-        raise CheckedTaskError(
-            "This network has no task, so there are no trials to check it with: bb.check(trained, task)."
-        )
-    try:
-        return make(trained.task, **trained.arguments)
-    except UnknownTaskError:
-        raise CheckedTaskError(
-            f"This network was trained for {trained.task!r}, a task of its user's own, which files do not "
-            "hold. Hand it over in Python: bb.check(trained, MyTask())."
-        ) from None
-    except (ValueError, TypeError) as error:
-        raise CheckedTaskError(f"The task of this network cannot be made again: {error}.") from None
 
 
 def _sizes(ladder):
@@ -214,7 +186,7 @@ def _margins(given):
 def _updates(number, sizes, only):
     if not (isinstance(number, int) and 0 <= number <= MOST_UPDATES):
         raise CheckOptionError(f"fine_tune={number!r:.60} is no number of updates.")
-    if number and FINE_TUNED not in [rung.key for rung in wanted_rungs(sizes, only)]:
+    if number and FINE_TUNED not in [rung.key for rung in wanted_rungs(sizes.full, only, LADDER)]:
         raise CheckOptionError(
             f"Fine-tuning is a part of {FINE_TUNED!r}, which is not among these checks: it takes "
             "ladder='full' (--ladder full), and no choice of others."
@@ -272,7 +244,7 @@ def report_of(context, manifest, findings):
     -------
     Report
     """
-    report = Report(_title(context), manifest=manifest)
+    report = Report(_title(context), manifest=with_threads_of_torch(manifest))
     for rung in LADDER:
         finding = findings.get(rung.key)
         margin = context.margins.get(rung.key)
@@ -320,7 +292,7 @@ def _judged(figure, check):
 def _title(context):
     groups = [g for g in context.trained.model.groups if "spike" in getattr(g, "events", {})]
     neurons = sum(group.n for group in groups)
-    return f"{context.trained.task.replace('_', ' ').capitalize()}: {neurons} spiking neurons"
+    return f"{name_of(context.task).replace('_', ' ').capitalize()}: {neurons} spiking neurons"
 
 
 def _summary(context, report):
