@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from brian2 import Hz, Network, NeuronGroup, PoissonGroup, ms
+from brian2 import Hz, Network, NeuronGroup, PoissonGroup, Synapses, TimedArray, ms
 
 import brianbridge as bb
 from brianbridge.analysis import equivalence_of_paired_proportions
@@ -148,6 +148,30 @@ def test_pruning_is_noticed_where_the_pruned_weights_matter(relaying, monkeypatc
     assert climb(relaying, "perturbation") == {"perturbation": "pass"}
     mutant = mutants.disguised(relaying.model)
     assert climb(relaying, "perturbation", model=mutant) == {"perturbation": "fail"}
+
+
+def test_all_recurrent_projections_are_pruned(decided):
+    stimulus = TimedArray(np.zeros((1, 4)), dt=1 * ms, name="stimulus")  # noqa: F841 - of the equations
+    drive = "dv/dt = (1.2 + 5*stimulus(t, i % 4) + u - v)/(20*ms) : 1\nu : 1"
+    excitatory, inhibitory = (
+        NeuronGroup(6, drive, threshold="v > 1", reset="v = 0", method="euler", dt=1 * ms, name=name)
+        for name in "EI"
+    )
+    out = NeuronGroup(1, "v : 1", dt=1 * ms, name="out")
+    source = PoissonGroup(6, 10 * Hz, dt=1 * ms, name="source")
+    cells, synapses = (excitatory, inhibitory), []
+    for a, b in [(source, excitatory), *((a, b) for a in cells for b in cells), (excitatory, out)]:
+        synapses.append(Synapses(a, b, "w : 1", on_pre="v_post += w", dt=1 * ms, name=f"{a.name}_{b.name}"))
+    fed_back = "w : 1\nu_post = w*v_pre : 1 (summed)"
+    synapses.append(Synapses(out, excitatory, fed_back, dt=1 * ms, name="back"))
+    for synapse in synapses:
+        synapse.connect()
+        synapse.w = "0.01*i"
+    model = bb.wrap(Network(source, *cells, out, *synapses))
+    own = replace(decided, model=model, output="out.v")
+    report = bb.check(own, only=["perturbation"], progress=False)
+    assert "errors" not in report.data, report.data["errors"]
+    assert report.data["perturbation"]["synapses"] == ["E_E", "E_I", "I_E", "I_I"]
 
 
 def test_a_disguised_network_does_what_it_did(trained):
@@ -413,6 +437,20 @@ def test_check_and_reproduce_on_the_command_line(file, tmp_path, capsys):
     assert main(["reproduce", str(out / "report.json"), "--json"]) == 1
     places = [row["place"] for row in json.loads(capsys.readouterr().out)["differences"]]
     assert places == ["data.transcription.events[0].in Brian2"]
+
+
+def test_the_network_before_its_training_on_the_command_line(file, trained, tmp_path, capsys):
+    before = replace(trained, model=mutants.shuffled(trained.model)).save(tmp_path / "before.safetensors")
+    given = ["check", str(file), "--only", "controls", "--out", str(tmp_path / "out"), "--json"]
+    main([*given, "--untrained", str(before)])
+    document = json.loads(capsys.readouterr().out)
+    assert "untrained" in [row["control"] for row in document["data"]["controls"]["controls"]]
+    assert document["manifest"]["untrained"]
+    assert main([*given, "--untrained", str(tmp_path / "none.safetensors")]) == 65
+    capsys.readouterr()
+    other = bb.Trained(bb.load("kim2019_rate")).save(tmp_path / "other.safetensors")
+    assert main([*given, "--untrained", str(other)]) == 64
+    assert "not this network before its training" in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_a_check_that_fails_has_exit_status_1(trained, tmp_path, capsys):

@@ -195,8 +195,8 @@ LADDER = (
         "perturbation",
         "Perturbation: a tenth of the recurrent weights pruned",
         perturbation.measure,
-        "without the weakest tenth of the recurrent weights, performance changes by less than {points} "
-        "points (paired equivalence test, 5 %)",
+        "without the weakest tenth of each recurrent projection's weights, performance changes by less than "
+        "{points} points (paired equivalence test, 5 %)",
         margin=0.1,
         mutants=("disguised",),
         left_out="100 trials instead of 400",

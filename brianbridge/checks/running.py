@@ -72,7 +72,7 @@ def check(
         What is examined in Brian2, where it is not the model in the file: one rebuilt from a publication, for
         example, or a mutant.
     untrained : Model, optional
-        The network before its training, as one more control.
+        The network before its training, as one more control: the same neurons, synapses and inputs.
     out : path, optional
         A folder. What is finished is kept there and used again after an interruption; ``report.html`` and
         ``report.json`` are written into it, and `model` and `untrained`, which `reproduce` needs.
@@ -118,7 +118,7 @@ def check(
         trained,
         task_of(trained) if task is None else task,
         model=model,
-        untrained=untrained,
+        untrained=_untrained(untrained, trained.model),
         dts=_seconds(dt, trained.model.dt),
         sizes=sizes,
         margins=_margins(margins),
@@ -181,6 +181,20 @@ def _margins(given):
         if not (isinstance(margin, int | float) and 0 < margin < LARGEST_MARGIN):
             raise CheckOptionError(f"The margin of {key} is {margin!r:.60}; expected a positive number.")
     return default | {key: float(margin) for key, margin in (given or {}).items()}
+
+
+def _untrained(model, trained):
+    if model is None or _parts(model) == _parts(trained):
+        return model
+    raise CheckOptionError(
+        "What was given as untrained is not this network before its training: it has other neurons, synapses "
+        "or inputs."
+    )
+
+
+def _parts(model):
+    groups = {group.name: len(group.i) if hasattr(group, "i") else group.n for group in model.groups}
+    return groups, {timed.name for timed in model.inputs}
 
 
 def _updates(number, sizes, only):
