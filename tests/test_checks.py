@@ -405,7 +405,7 @@ def test_the_manifest_says_where_and_with_what_it_ran(trained):
 
 def test_damaged_findings_are_made_anew(tmp_path):
     rung = LADDER[0]
-    manifest = {"check": {"margins": {rung.key: 1.0}}, "trained": {}, "in Brian2": {}, "machine": {}}
+    manifest = {"check": {"margins": {rung.key: 1.0}}, "trained": {}}
     kept = Kept(tmp_path, manifest)
     finding = Finding("pass", 3, data={"x": np.arange(2)}, tables=[Table("t", ["a"], [[1]])]).stored()
     kept.keep(rung, finding)
