@@ -6,17 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from brian2 import ms
+from brian2 import Hz, Network, NeuronGroup, PoissonGroup, Synapses, TimedArray, ms
 
 import brianbridge as bb
 from brianbridge.analysis import equivalence_of_paired_proportions
-from brianbridge.checks import LADDER, mutants, reproduce, running
+from brianbridge.checks import LADDER, checked_task, mutants, reproduce, running
 from brianbridge.checks.attribution import CAUSES, with_causes
-from brianbridge.checks.context import Sizes
+from brianbridge.checks.constraints import _not_the_same
+from brianbridge.checks.context import Context, Sizes
 from brianbridge.checks.finding import Finding, Table
 from brianbridge.checks.keeping import Kept
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
 from brianbridge.checks.performance import equivalence_verdict
+from brianbridge.checks.readout import refitted_output
+from brianbridge.checks.refinement import refinements
 from brianbridge.checks.reproduction import ReportFileError
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.cli import main
@@ -147,6 +150,30 @@ def test_pruning_is_noticed_where_the_pruned_weights_matter(relaying, monkeypatc
     assert climb(relaying, "perturbation", model=mutant) == {"perturbation": "fail"}
 
 
+def test_all_recurrent_projections_are_pruned(decided):
+    stimulus = TimedArray(np.zeros((1, 4)), dt=1 * ms, name="stimulus")  # noqa: F841 - of the equations
+    drive = "dv/dt = (1.2 + 5*stimulus(t, i % 4) + u - v)/(20*ms) : 1\nu : 1"
+    excitatory, inhibitory = (
+        NeuronGroup(6, drive, threshold="v > 1", reset="v = 0", method="euler", dt=1 * ms, name=name)
+        for name in "EI"
+    )
+    out = NeuronGroup(1, "v : 1", dt=1 * ms, name="out")
+    source = PoissonGroup(6, 10 * Hz, dt=1 * ms, name="source")
+    cells, synapses = (excitatory, inhibitory), []
+    for a, b in [(source, excitatory), *((a, b) for a in cells for b in cells), (excitatory, out)]:
+        synapses.append(Synapses(a, b, "w : 1", on_pre="v_post += w", dt=1 * ms, name=f"{a.name}_{b.name}"))
+    fed_back = "w : 1\nu_post = w*v_pre : 1 (summed)"
+    synapses.append(Synapses(out, excitatory, fed_back, dt=1 * ms, name="back"))
+    for synapse in synapses:
+        synapse.connect()
+        synapse.w = "0.01*i"
+    model = bb.wrap(Network(source, *cells, out, *synapses))
+    own = replace(decided, model=model, output="out.v")
+    report = bb.check(own, only=["perturbation"], progress=False)
+    assert "errors" not in report.data, report.data["errors"]
+    assert report.data["perturbation"]["synapses"] == ["E_E", "E_I", "I_E", "I_I"]
+
+
 def test_a_disguised_network_does_what_it_did(trained):
     task = bb.tasks.make(trained.task, **trained.arguments)
     trials = task.trials(1, 2, 1 * ms)
@@ -220,6 +247,9 @@ def test_margins_are_changed_in_the_open(trained):
         (dict(dt=[1, 2]), "not in seconds"),
         (dict(dt=[1, 2] * ms * 1000), "none"),
         (dict(seed=-1), "whole number"),
+        (dict(margins={"performance": 10**400}), "positive number"),
+        (dict(fine_tune=3), "ladder='full'"),
+        (dict(fine_tune=3, ladder="full", only=["performance"]), "'time_steps'"),
     ],
 )
 def test_wrong_options(trained, options, message):
@@ -292,6 +322,87 @@ def test_interrupted_and_resumed(trained, tmp_path, monkeypatch):
     assert (tmp_path / "report.html").is_file() and (tmp_path / "report.json").is_file()
 
 
+class OtherIntegration(bb.tasks.ContextIntegration):
+    """A task of a user's own."""
+
+    name = "other_integration"
+
+
+def own_task(trained, kind=OtherIntegration):
+    return kind(**trained.arguments)
+
+
+def test_the_manifest_names_the_task_that_was_used(trained, tmp_path):
+    task = bb.tasks.ContextIntegration(fixation=20 * ms, stimulus=100 * ms, response=30 * ms)
+    report = bb.check(trained, task, only=["constraints"], out=tmp_path, progress=False)
+    assert report.manifest["task"]["arguments"] == dict(task.arguments)
+    again = reproduce(tmp_path / "report.json", trained, progress=False)
+    assert again.agrees and not [place for place, *_ in again.changed if "task" in place]
+
+    report = bb.check(trained, own_task(trained), only=["constraints"], out=tmp_path, progress=False)
+    assert report.manifest["task"]["name"] == "other_integration" and report.title.startswith("Other integ")
+    with pytest.raises(ReportFileError, match="'other_integration'.*task="):
+        reproduce(tmp_path / "report.json", trained, progress=False)
+    assert reproduce(tmp_path / "report.json", trained, own_task(trained), progress=False).agrees
+    built_in = bb.tasks.make(trained.task, **trained.arguments)
+    changed = reproduce(tmp_path / "report.json", trained, built_in, progress=False).changed
+    assert {"manifest.task.name", "manifest.task.built in"} == {place for place, *_ in changed}
+
+
+def test_a_changed_task_is_another_check(trained, tmp_path, monkeypatch):
+    class OtherTargets(OtherIntegration):
+        def trials(self, rng, batch, dt):
+            trials = super().trials(rng, batch, dt)
+            return replace(trials, targets=-trials.targets)
+
+    class OtherRule(OtherIntegration):
+        def score(self, output, trials):
+            return ~super().score(output, trials)
+
+    class OtherThreshold(OtherIntegration):
+        threshold = 0.5
+
+        def score(self, output, trials):
+            return np.abs(output[-1, :, 0]) > self.threshold
+
+    class OtherConditions(OtherIntegration):
+        def trials(self, rng, batch, dt):
+            trials = super().trials(rng, batch, dt)
+            return replace(trials, conditions={**trials.conditions, "new": np.arange(batch)})
+
+    measured, climbed = [], running._climbed
+    monkeypatch.setattr(
+        running, "_climbed", lambda rung, context: measured.append(1) or climbed(rung, context)
+    )
+    kinds = [OtherIntegration, OtherTargets, OtherRule, OtherConditions, OtherThreshold]
+    for number, kind in enumerate(kinds, start=1):
+        for _ in range(2):
+            task = own_task(trained, kind)
+            bb.check(trained, task, only=["constraints"], out=tmp_path, progress=False)
+            assert len(measured) == number, kind
+    monkeypatch.setattr(OtherThreshold, "threshold", 1.5)
+    bb.check(trained, task, only=["constraints"], out=tmp_path, progress=False)
+    assert len(measured) == len(kinds) + 1
+
+
+def test_text_of_a_task_that_is_not_known(trained):
+    made = {}
+    exec("def score(self, output, trials):\n    return trials.targets[0, :, 0] > 0", made)
+    typed = type("Typed", (OtherIntegration,), {"score": made["score"]})
+    report = bb.check(trained, own_task(trained, typed), only=["constraints"], progress=False)
+    assert report.manifest["task"]["source sha256"] == "not known"
+    assert report.manifest["task"]["scores sha256"] != "not known"
+
+
+def test_the_manifest_says_where_and_with_what_it_ran(trained):
+    manifest = bb.check(trained, only=["transcription"], progress=False).manifest
+    assert manifest["in Brian2"]["devices"] == ["runtime", "surrogate"]
+    assert manifest["machine"]["threads"]["torch"] >= 1
+    assert {"C", "C++"} == manifest["machine"]["compilers"].keys()
+    manifest = bb.check(trained, only=["constraints"], progress=False).manifest
+    assert manifest["in Brian2"]["devices"] == ["runtime"]
+
+
 def test_damaged_findings_are_made_anew(tmp_path):
     rung = LADDER[0]
     manifest = {"check": {"margins": {rung.key: 1.0}}, "trained": {}}
@@ -328,6 +439,20 @@ def test_check_and_reproduce_on_the_command_line(file, tmp_path, capsys):
     assert places == ["data.transcription.events[0].in Brian2"]
 
 
+def test_the_network_before_its_training_on_the_command_line(file, trained, tmp_path, capsys):
+    before = replace(trained, model=mutants.shuffled(trained.model)).save(tmp_path / "before.safetensors")
+    given = ["check", str(file), "--only", "controls", "--out", str(tmp_path / "out"), "--json"]
+    main([*given, "--untrained", str(before)])
+    document = json.loads(capsys.readouterr().out)
+    assert "untrained" in [row["control"] for row in document["data"]["controls"]["controls"]]
+    assert document["manifest"]["untrained"]
+    assert main([*given, "--untrained", str(tmp_path / "none.safetensors")]) == 65
+    capsys.readouterr()
+    other = bb.Trained(bb.load("kim2019_rate")).save(tmp_path / "other.safetensors")
+    assert main([*given, "--untrained", str(other)]) == 64
+    assert "not this network before its training" in json.loads(capsys.readouterr().out)["error"]
+
+
 def test_a_check_that_fails_has_exit_status_1(trained, tmp_path, capsys):
     values = np.array(trained.model["cells"].values["tau_m"])
     values[0] = 1.0
@@ -345,6 +470,7 @@ def test_a_check_that_fails_has_exit_status_1(trained, tmp_path, capsys):
         (["--only", "nothing"], 64),
         (["--dt", "a,b"], 64),
         (["--ladder", "high"], 64),
+        (["--fine-tune", "3"], 64),
     ],
 )
 def test_wrong_usage(file, tmp_path, capsys, arguments, status):
@@ -366,6 +492,32 @@ def test_files_that_cannot_be_used(file, trained, tmp_path, capsys):
     (tmp_path / "report.json").write_text("{}")
     assert main(["reproduce", str(tmp_path / "report.json")]) == 65
     assert main(["reproduce", str(tmp_path / "missing.json")]) == 65
+
+
+@pytest.mark.parametrize("fixation", ["1e9 second", "1e15 second", "3 second"])
+def test_a_task_whose_trials_are_too_long(trained, tmp_path, capsys, monkeypatch, fixation):
+    monkeypatch.setattr(checked_task, "LARGEST", 1e6)
+    absurd = replace(trained, arguments=trained.arguments | {"fixation": fixation})
+    file = absurd.save(tmp_path / "absurd.safetensors")
+    assert main(["check", str(file), "--out", str(tmp_path / "out")]) == 65
+    assert "context_integration draws no trials" in capsys.readouterr().err
+
+
+def test_an_error_of_ours_while_reproducing(file, tmp_path, capsys, monkeypatch):
+    report = tmp_path / "out" / "report.json"
+    only = ["--only", "constraints", "--out", str(report.parent)]
+    assert main(["check", str(file), *only]) == 0
+
+    def broken(context):
+        raise RuntimeError("a bug")
+
+    ladder = tuple(replace(r, measure=broken) if r.key == "constraints" else r for r in LADDER)
+    monkeypatch.setattr(running, "LADDER", ladder)
+    capsys.readouterr()
+    assert main(["reproduce", str(report), "--json"]) == 70
+    assert json.loads(capsys.readouterr().out)["errors"] == {"constraints": "RuntimeError: a bug"}
+    assert main(["reproduce", str(report)]) == 70
+    assert "a bug" in capsys.readouterr().out
 
 
 def test_reproduce_refuses_another_network(trained, tmp_path):
@@ -424,6 +576,82 @@ def test_text_that_depends_on_the_time_step(trained):
     cells = trained.model["cells"]
     noisy = replace(cells, equations=cells.equations.replace("xi", "randn()*Hz**0.5"))
     assert "random numbers" in step_dependence(trained.model.with_group(noisy))
+    resting = replace(cells, refractory="2*dt")
+    assert "refractory period of cells contains dt" in step_dependence(trained.model.with_group(resting))
+    chance = replace(cells, codes={"spike": "v = v_reset + randn()*mV"})
+    assert step_dependence(trained.model.with_group(chance)) == ""  # once for each spike
+
+
+def test_rates_of_poisson_neurons_do_not_depend_on_the_time_step():
+    source = PoissonGroup(3, rates=20 * Hz)
+    assert step_dependence(bb.wrap(Network(source))) == ""
+    source = PoissonGroup(3, rates="1/dt*0.01")
+    assert "an equation of" in step_dependence(bb.wrap(Network(source)))
+
+
+@pytest.mark.parametrize(
+    "code, dt, depends",
+    [
+        ("x = 0.99*x", None, True),
+        ("x += 0.1", None, True),
+        ("y = x; x = 0.99*y", None, True),
+        ("x = randn()", None, True),
+        ("x = y", None, False),  # it follows another variable
+        ("x = 2*y; y = x", None, True),
+        ("y = 2; x = y", None, False),
+        ("x = 0.99*x", 5 * ms, False),
+        ("x = randn()", 5 * ms, False),
+        ("x = 5*ms/dt", 5 * ms, True),
+    ],
+)
+def test_what_runs_in_every_step_depends_on_it(code, dt, depends):
+    cells = NeuronGroup(2, "x : 1\ny : 1", dt=1 * ms)
+    cells.run_regularly(code, dt=dt)
+    assert bool(step_dependence(bb.wrap(Network(cells)))) is depends
+
+
+@pytest.mark.parametrize(
+    "dt, spiking, quick, full",
+    [
+        (1.0, True, (1, 10), (1, 2, 4, 10, 20)),
+        (2.0, True, (1, 10), (1, 2, 4, 20, 40)),
+        (0.5, True, (1, 10), (1, 2, 5, 10)),
+        (0.2, True, (1, 4), (1, 2, 4)),
+        (0.1, True, (1, 2), (1, 2)),
+        (0.05, True, (1, 2), (1, 2)),
+        (0.02, True, (1, 2), (1, 2)),
+        (0.125, True, (1, 2), (1, 3)),
+        (5.0, False, (1, 10), (1, 2, 4, 10, 20)),
+        (20.0, False, (1, 10), (1, 2, 4, 10, 20)),
+        (0.2, False, (1, 4), (1, 2, 4)),
+    ],
+)
+def test_steps_of_the_ladder(dt, spiking, quick, full):
+    assert refinements(dt * 1e-3, spiking, full=False) == quick
+    assert refinements(dt * 1e-3, spiking, full=True) == full
+
+
+@pytest.mark.parametrize("name, finest", [("lin2024", 0.05), ("adex", 0.05), ("song2016", 2.0)])
+def test_the_quick_ladder_has_two_time_steps(name, finest):
+    context = Context(bb.Trained(bb.load(name)), None, sizes=running.QUICK)
+    assert [dt * 1e3 for dt in context.finer] == pytest.approx([finest])
+
+
+def test_values_are_compared_bit_by_bit():
+    assert "1 values" in "".join(_not_the_same(np.array([0.0, 1.0]), np.array([-0.0, 1.0])))
+    assert not list(_not_the_same(np.array([-0.0, 1.0]), np.array([-0.0, 1.0])))
+
+
+def test_a_readout_is_tested_with_other_noise_than_it_was_fitted_with(trained, monkeypatch):
+    context = Context(trained, bb.tasks.make(trained.task, **trained.arguments), sizes=TINY)
+    seeds, run = [], context.run
+    monkeypatch.setattr(
+        context,
+        "run",
+        lambda *given, **options: seeds.append(options["random_seed"]) or run(*given, **options),
+    )
+    assert refitted_output(context, trained.model) is not None
+    assert len(seeds) == len(set(seeds)) == 2
 
 
 @pytest.mark.parametrize("method, order", [("rk4", 4), ("rk2", 2), ("exponential_euler", None)])

@@ -5,6 +5,7 @@ import re
 import struct
 from copy import deepcopy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 
 import brianbridge as bb
 from brianbridge import tasks
+from brianbridge.checks import CheckOptionError, reproduction, running
 from brianbridge.checks.keeping import Kept
 from brianbridge.checks.ladder import LADDER
-from brianbridge.checks.reproduction import ReportFileError, _read
+from brianbridge.checks.reproduction import ReportFileError, reproduce
 from brianbridge.cli import main
 from brianbridge.model.files import ModelFileError, load_model
 from brianbridge.model.quantities import read_quantity
@@ -207,13 +209,27 @@ def test_trained_files_with_a_fitting_hash(stored, examples, tmp_path, capsys):
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     trained = pushing_network(tasks.ContextIntegration(fixation=10 * ms, stimulus=50 * ms, response=20 * ms))
-    bb.check(trained, only=["constraints"], out=folder, progress=False)
+    file = trained.save(folder / "trained.safetensors")
+    bb.check(file, only=["constraints"], out=folder, progress=False)
     return folder
 
 
+def checked_options(sound):
+    """A `check` that looks at what it is asked for, and has found this before."""
+
+    def check(trained, task, *, ladder, only, dt, margins, seed, fine_tune, **_):
+        assert isinstance(task, tasks.Task) and 0 <= seed < running.MOST_SEEDS
+        running._margins(margins), running._seconds(dt, 1e-3)
+        running._updates(fine_tune, running._sizes(ladder), running._only(only))
+        return SimpleNamespace(as_dict=lambda: sound)
+
+    return check
+
+
 @pytest.mark.parametrize("examples", [100, pytest.param(1000, marks=pytest.mark.slow)])
-def test_reports_and_kept_findings(report, examples, tmp_path):
+def test_reports_and_kept_findings(report, examples, tmp_path, monkeypatch):
     sound = json.loads((report / "report.json").read_text())
+    monkeypatch.setattr(reproduction, "check", checked_options(sound))
     rung = next(rung for rung in LADDER if rung.key == "constraints")
     (kept,) = (report / "rungs").iterdir()
     (tmp_path / "rungs").mkdir()
@@ -228,9 +244,11 @@ def test_reports_and_kept_findings(report, examples, tmp_path):
             path = tmp_path / "report.json"
             path.write_text(content, encoding="utf-8", errors="surrogatepass")
             try:
-                _read(path)
+                reproduce(path, progress=False)
             except ReportFileError as error:
                 assert "report.json" in str(error) and len(str(error)) < 1000
+            except CheckOptionError as error:
+                assert len(str(error)) < 1000
         (tmp_path / "rungs" / kept.name).write_text(json.dumps(finding))
         found = Kept(tmp_path, sound["manifest"]).of(rung)
         assert found is None or found.verdict

@@ -403,6 +403,9 @@ def test_selectivity_is_counted_in_the_unperturbed_network(trained, trials):
     d_prime = bb.analysis.d_prime(counts, four.conditions["side"])
     chosen = np.flatnonzero(d_prime >= np.quantile(d_prime, 0.6))
     assert np.array_equal(found.where.mask(trained.model, "rec"), np.isin(trained.model["rec"].i, chosen))
+    where = bb.perturb.above_median(bb.perturb.selectivity("side", "frist"))
+    with pytest.raises(ValueError, match="no epoch 'frist'; .*'first'"):
+        where.mask(trained.model, "cells", plain)
 
 
 @pytest.mark.parametrize(

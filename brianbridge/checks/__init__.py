@@ -9,8 +9,9 @@ Each rung is a module with a function that takes a `Context` and returns a `Find
 and fixes their criteria. What needs torch is in `surrogate_side`, and only there.
 """
 
+from brianbridge.checks.checked_task import CheckedTaskError
 from brianbridge.checks.ladder import LADDER, Rung
 from brianbridge.checks.reproduction import Reproduction, reproduce
-from brianbridge.checks.running import CheckedTaskError, CheckOptionError, check
+from brianbridge.checks.running import CheckOptionError, check
 
 __all__ = ["LADDER", "CheckOptionError", "CheckedTaskError", "Reproduction", "Rung", "check", "reproduce"]

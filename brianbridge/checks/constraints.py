@@ -55,10 +55,14 @@ def _found(model, live, group, variable):
 def _not_the_same(wanted, found):
     if found.size != wanted.size:
         yield f"{found.size} values in Brian2, {wanted.size} in the file"
-    elif not np.array_equal(found.ravel(), wanted.ravel()):
-        yield f"{np.count_nonzero(found.ravel() != wanted.ravel())} values are not those of the file"
+    elif differing := np.count_nonzero(_bits(found) != _bits(wanted)):
+        yield f"{differing} values are not those of the file"
     if not np.all(np.isfinite(found)):
         yield "not finite"
+
+
+def _bits(values):
+    return np.asarray(values, dtype=np.float64).ravel().view(np.uint64)
 
 
 def _against(trainable, group, found, model):

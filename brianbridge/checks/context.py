@@ -6,7 +6,9 @@ from functools import cached_property
 import numpy as np
 from brian2 import second
 
+from brianbridge.checks.checked_task import drawn_trials
 from brianbridge.checks.finding import NotRun
+from brianbridge.checks.refinement import refinements
 from brianbridge.simulation.copies import side_by_side
 from brianbridge.simulation.trials import simulate
 
@@ -23,20 +25,20 @@ class Sizes:
         Fresh trials for performance.
     few : int
         Trials that are compared spike by spike.
-    refinements : tuple of int
-        By which the training's time step is divided.
     full : bool
         Whether rungs carry out what the quick ladder leaves out.
+    refinements : tuple of int, optional
+        By which the training's time step is divided; default: see `refinements`.
     """
 
     trials: int
     few: int
-    refinements: tuple
     full: bool
+    refinements: tuple = ()
 
 
-QUICK = Sizes(trials=100, few=3, refinements=(1, 10), full=False)
-FULL = Sizes(trials=400, few=10, refinements=(1, 2, 4, 10, 20), full=True)
+QUICK = Sizes(trials=100, few=3, full=False)
+FULL = Sizes(trials=400, few=10, full=True)
 
 
 class Context:
@@ -83,10 +85,10 @@ class Context:
         self._simulated = {}
 
     def _steps_of_the_ladder(self):
-        """From the training's step down; the finest step need not be below 0.05 ms."""
-        finest = min(5e-5, self.training_dt)
-        steps = [self.training_dt / divisor for divisor in self.sizes.refinements]
-        return tuple(step for step in steps if step >= 0.999 * finest)
+        """From the training's step down."""
+        spiking = any("spike" in getattr(group, "events", {}) for group in self.trained.model.groups)
+        divisors = self.sizes.refinements or refinements(self.training_dt, spiking, self.sizes.full)
+        return tuple(self.training_dt / divisor for divisor in divisors)
 
     @property
     def finer(self):
@@ -101,8 +103,8 @@ class Context:
     def trials(self):
         """Fresh trials, on the time step of the network's inputs."""
         steps = [self.trained.model.input(name).dt for name in self.trained.inputs]
-        return self.task.trials(
-            self.seed + 2000, self.sizes.trials, min(steps, default=self.training_dt) * second
+        return drawn_trials(
+            self.task, self.seed + 2000, self.sizes.trials, min(steps, default=self.training_dt) * second
         )
 
     @property

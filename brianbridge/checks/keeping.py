@@ -60,6 +60,7 @@ class Kept:
             of_this_rung["fine-tuning (updates)"] = 0
         own = self.manifest | {"check": check | of_this_rung}
         own["trained"] = self.manifest["trained"] | {"file": None}
+        own["in Brian2"] = self.manifest.get("in Brian2", {}) | {"devices": None}  # of all rungs
         return hashlib.sha256(json.dumps(plain(own), sort_keys=True).encode()).hexdigest()
 
 

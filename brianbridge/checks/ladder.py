@@ -18,7 +18,7 @@ from brianbridge.checks import (
     transcription,
 )
 
-__all__ = ["LADDER", "Rung"]
+__all__ = ["LADDER", "Rung", "wanted_rungs"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Rung:
         What the quick ladder leaves out of it.
     quick : bool
         Whether the quick ladder has it at all.
+    simulates_on : tuple of str
+        Devices of `simulate`.
+    and_on : tuple of str
+        Devices that the full ladder adds.
     """
 
     number: int
@@ -60,6 +64,8 @@ class Rung:
     draw: Callable | None = None
     left_out: str = ""
     quick: bool = True
+    simulates_on: tuple = ("runtime",)
+    and_on: tuple = ()
 
     def criterion_with(self, margin):
         """The criterion in words, with its margin and, if it was changed, the default."""
@@ -67,6 +73,10 @@ class Rung:
             return self.criterion
         text = self.criterion.format(margin=f"{margin:g}".replace("e-0", "e-"), points=f"{100 * margin:g}")
         return text if margin == self.margin else f"{text} (changed; the default is {self.margin:g})"
+
+    def devices(self, full):
+        """Where it simulates in the quick, or the full ladder."""
+        return self.simulates_on + (self.and_on if full else ())
 
 
 LADDER = (
@@ -80,6 +90,7 @@ LADDER = (
         detects="one spike in another step",
         mutants=("delay", "noise", "dale", "weights", "charge"),
         left_out="3 trials instead of 10",
+        simulates_on=("runtime", "surrogate"),
     ),
     Rung(
         2,
@@ -89,6 +100,7 @@ LADDER = (
         "performance changes by less than {points} points (paired equivalence test, 5 %)",
         margin=0.05,
         mutants=("readout",),
+        simulates_on=("surrogate",),
     ),
     Rung(
         3,
@@ -124,6 +136,7 @@ LADDER = (
         detects="one spike in another step",
         mutants=("shuffled",),
         left_out="C++ standalone and CUDA",
+        and_on=("cpp_standalone", "cuda_standalone"),
     ),
     Rung(
         5,
@@ -157,7 +170,7 @@ LADDER = (
         margin=0.1,
         mutants=("charge_per_step",),
         draw=performance.draw,
-        left_out="100 trials instead of 400, two time steps instead of five",
+        left_out="100 trials instead of 400, two time steps instead of up to five",
     ),
     Rung(
         7,
@@ -182,8 +195,8 @@ LADDER = (
         "perturbation",
         "Perturbation: a tenth of the recurrent weights pruned",
         perturbation.measure,
-        "without the weakest tenth of the recurrent weights, performance changes by less than {points} "
-        "points (paired equivalence test, 5 %)",
+        "without the weakest tenth of each recurrent projection's weights, performance changes by less than "
+        "{points} points (paired equivalence test, 5 %)",
         margin=0.1,
         mutants=("disguised",),
         left_out="100 trials instead of 400",
@@ -201,3 +214,21 @@ LADDER = (
         quick=False,
     ),
 )
+
+
+def wanted_rungs(full, only=None, ladder=LADDER):
+    """The rungs that are climbed.
+
+    Parameters
+    ----------
+    full : bool
+        Of the full ladder, or of the quick one.
+    only : list of str, optional
+        Keys of those that are asked for.
+    ladder : sequence of Rung
+
+    Returns
+    -------
+    list of Rung
+    """
+    return [rung for rung in ladder if (rung.quick or full) and (only is None or rung.key in only)]

@@ -4,19 +4,27 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shutil
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from brian2 import prefs
 
-__all__ = ["manifest_of", "sha256_of_file"]
+from brianbridge.checks.checked_task import hash_of, task_entries
+from brianbridge.checks.ladder import wanted_rungs
+from brianbridge.kernels.compiler import compiler
+
+__all__ = ["manifest_of", "sha256_of_file", "with_threads_of_torch"]
 
 LIBRARIES = ("brianbridge", "brian2", "numpy", "scipy", "sympy", "elephant", "torch", "cython", "safetensors")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def manifest_of(context, ladder, only=None, source=None):
-    """Hashes of model, parameters and inputs; seeds, versions, preferences, dt, method, device and threads.
+    """Hashes of model, parameters and inputs; seeds, versions, preferences, dt, method, devices and threads.
 
     Parameters
     ----------
@@ -40,7 +48,13 @@ def manifest_of(context, ladder, only=None, source=None):
         "in Brian2": {
             "sha256 of the model with its values": model.hash,
             "method": {group.name: _text(group.method) for group in model.groups},
-            "device": "runtime",
+            "devices": sorted(
+                {
+                    device
+                    for rung in wanted_rungs(context.sizes.full, only)
+                    for device in rung.devices(context.sizes.full)
+                }
+            ),
             "preferences": {
                 "codegen.target": str(prefs.codegen.target),
                 "codegen.cpp.extra_compile_args_gcc": _text(prefs.codegen.cpp.extra_compile_args_gcc),
@@ -49,10 +63,10 @@ def manifest_of(context, ladder, only=None, source=None):
         },
         "untrained": None if context.untrained is None else context.untrained.hash,
         "parameters sha256": {
-            name: _sha256(np.asarray(value)) for name, value in context.trained.values.items()
+            name: hash_of(np.asarray(value)) for name, value in context.trained.values.items()
         },
-        "task": {"name": context.trained.task, "arguments": dict(context.trained.arguments)},
-        "inputs sha256": {name: _sha256(value) for name, value in trials.inputs.items()},
+        "task": task_entries(context.task, trials),
+        "inputs sha256": {name: hash_of(value) for name, value in trials.inputs.items()},
         "check": {
             "ladder": ladder,
             "only": only,
@@ -67,9 +81,20 @@ def manifest_of(context, ladder, only=None, source=None):
         "machine": {
             "platform": platform.platform(),
             "processors": os.cpu_count(),
+            "compilers": {
+                "C": _version_of(compiler()),
+                "C++": _version_of(shutil.which(os.environ.get("CXX") or "g++") or shutil.which("c++")),
+            },
             "threads": {name: os.environ.get(name, "") for name in THREADS},
         },
     }
+
+
+def with_threads_of_torch(manifest):
+    """The manifest with the number of torch's threads: None where no check has needed torch."""
+    torch, machine = sys.modules.get("torch"), manifest["machine"]
+    threads = machine["threads"] | {"torch": torch.get_num_threads() if torch else None}
+    return manifest | {"machine": machine | {"threads": threads}}
 
 
 def sha256_of_file(path):
@@ -77,9 +102,16 @@ def sha256_of_file(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _sha256(array):
-    array = np.ascontiguousarray(array)
-    return hashlib.sha256(f"{array.dtype.str} {array.shape}".encode() + array.tobytes()).hexdigest()
+@cache
+def _version_of(program):
+    """First line of what a compiler says of itself; empty if there is none."""
+    if not program:
+        return ""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return said.partition("\n")[0].strip()
 
 
 def _text(value):

@@ -11,16 +11,22 @@ SHARE = 0.1
 
 
 def measure(context):
-    """The same trials with the same noise, without and with the weakest recurrent weights."""
-    projection = next((g for g in context.model.groups if _is_recurrent(g)), None)
-    if projection is None:
-        raise NotApplicable("no recurrent synapses have a weight called w")
+    """The same trials with the same noise, without and with the weakest recurrent weights.
+
+    Of each projection a tenth goes, since their weights need not have the same unit.
+    """
+    recurrent = _recurrent(context.model, context.trained.output)
+    weighted = [group for group in recurrent if "w" in variable_dimensions(group.equations)]
+    pruned_ones = [group.name for group in weighted if round(SHARE * group.n)]
+    if not pruned_ones:
+        raise NotApplicable("no recurrent synapses, or fewer than six, have a weight called w")
+    left = [group.name for group in recurrent if group.name not in pruned_ones]
     intact = context.correct(context.simulated().outputs)
     pruned = context.run(
         context.model,
         context.trials,
         random_seed=context.seed,
-        perturbation=perturb.prune(projection.name, SHARE),
+        perturbation=[perturb.prune(name, SHARE) for name in pruned_ones],
     )
     correct = context.correct(pruned.outputs)
     return equivalence_finding(
@@ -28,13 +34,35 @@ def measure(context):
         intact,
         context.margins["perturbation"],
         f"{correct.mean():.0%} instead of {intact.mean():.0%} correct",
-        synapses=projection.name,
+        left=[f"not pruned, without enough weights called w: {', '.join(left)}"] if left else (),
+        synapses=pruned_ones,
         share=SHARE,
         intact=float(intact.mean()),
         pruned=float(correct.mean()),
     )
 
 
-def _is_recurrent(group):
-    recurrent = hasattr(group, "i") and group.source[0] == group.target[0]
-    return recurrent and "w" in variable_dimensions(group.equations)
+def _recurrent(model, output):
+    """Projections on a closed path through the network, such as from E to I and back.
+
+    What comes in and what is read out lies on none. An output that is fed back does, but its synapses are
+    the readout's, unless the network has no others.
+    """
+    projections = [group for group in model.groups if hasattr(group, "i")]
+    readout = output.partition(".")[0]
+    inner = [group for group in projections if readout not in (group.source[0], group.target[0])]
+    return _on_closed_paths(inner) or _on_closed_paths(projections)
+
+
+def _on_closed_paths(projections):
+    """Those from whose targets a path leads back to their sources."""
+    return [p for p in projections if p.source[0] in _reached(p.target[0], projections)]
+
+
+def _reached(start, projections):
+    """Groups to which a path leads from one."""
+    reached, last = {start}, {start}
+    while last:
+        last = {p.target[0] for p in projections if p.source[0] in last} - reached
+        reached |= last
+    return reached

@@ -23,8 +23,8 @@ def refitted_output(context, model):
         return None
     variable, connected = read
     lessons = context.task.trials(context.seed + 3000, len(context.trials), context.trials.dt * second)
-    shown = _recorded(context, model, lessons, variable)[:, :, connected]
-    tested = _recorded(context, model, context.trials, variable)[:, :, connected]
+    shown = _recorded(context, model, lessons, variable, context.seed + 3000)[:, :, connected]
+    tested = _recorded(context, model, context.trials, variable, context.seed)[:, :, connected]
     weights = _ridge(shown, lessons.targets, lessons.mask)
     return np.concatenate([tested, np.ones_like(tested[:, :, :1])], axis=2) @ weights
 
@@ -43,9 +43,9 @@ def _what_is_read(model, output):
     return None
 
 
-def _recorded(context, model, trials, variable):
+def _recorded(context, model, trials, variable, seed):
     """On the time step of the trials, as the output is."""
-    simulated = context.run(model, trials, random_seed=context.seed, record=[variable])
+    simulated = context.run(model, trials, random_seed=seed, record=[variable])
     every = max(int(trials.dt / simulated.dt + 0.5), 1)
     return simulated.states[variable].values[every - 1 :: every]
 

@@ -1,15 +1,16 @@
 """`reproduce`: carry out a report's checks again and compare every number."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from brian2 import ms
 
 from brianbridge.checks.keeping import kept_model
 from brianbridge.checks.manifest import sha256_of_file
-from brianbridge.checks.running import check
+from brianbridge.checks.running import MOST_SEEDS, MOST_UPDATES, check
+from brianbridge.tasks import make
 
 __all__ = ["Reproduction", "ReportFileError", "reproduce"]
 
@@ -25,6 +26,7 @@ KINDS = {
             "dt (ms)": list,
             "margins": dict,
             "seed": int,
+            "fine-tuning (updates)": int,
         },
         "trained": {
             "sha256 of the model with its values": str,
@@ -33,14 +35,17 @@ KINDS = {
         },
         "in Brian2": {"sha256 of the model with its values": str},
         "untrained": str | None,
+        "task": {"name": str, "arguments": dict, "built in": bool},
     },
     "checks": list,
     "data": dict,
 }
-#: And of what its lists hold.
-ITEMS = {
-    "only": lambda key: isinstance(key, str),
-    "dt (ms)": lambda dt: isinstance(dt, int | float) and 0 < dt < 1000,
+#: And what is allowed.
+ALLOWED = {
+    "only": lambda keys: keys is None or all(isinstance(key, str) for key in keys),
+    "dt (ms)": lambda dts: all(isinstance(dt, int | float) and 0 < dt < 1000 for dt in dts),
+    "seed": lambda seed: 0 <= seed < MOST_SEEDS,
+    "fine-tuning (updates)": lambda updates: 0 <= updates <= MOST_UPDATES,
 }
 
 
@@ -59,7 +64,7 @@ class Reproduction:
     differences : list of tuple
         Where, what the report says, what was found now.
     changed : list of tuple
-        Entries of the manifest that are not the same: versions, machine, preferences.
+        Entries of the manifest that are not the same: versions, machine, preferences, what the task gives.
     report : Report
         The new one.
     """
@@ -84,7 +89,7 @@ def reproduce(path, trained=None, task=None, *, model=None, untrained=None, prog
     trained : Trained, str or Path, optional
         Default: the file that the manifest names, as it is or beside the report.
     task : Task, optional
-        The user's own.
+        Needed if the report was made with one of its user's own. Default: the one that the manifest names.
     model, untrained : Model, optional
         If the report was made with them. Default: the files that `check` has written beside it.
     progress : bool
@@ -96,13 +101,16 @@ def reproduce(path, trained=None, task=None, *, model=None, untrained=None, prog
     Raises
     ------
     ReportFileError
-        If the file is not such a report, or a network is not the one that was checked, or is missing.
+        If the file is not such a report, or a network is not the one that was checked, or is missing, or the
+        task is.
     """
     path = Path(path)
     told = _read(path)
     manifest, key = told["manifest"], "sha256 of the model with its values"
     if trained is None:
         trained = _trained_file(path, manifest["trained"])
+    if task is None:
+        task = _task_again(path, manifest["task"])
     examined = manifest["in Brian2"][key]
     model = _model(path, "model", model, None if examined == manifest["trained"][key] else examined)
     untrained = _model(path, "untrained", untrained, manifest["untrained"])
@@ -155,7 +163,7 @@ def _check_kinds(found, kinds):
             raise TypeError(f"{key!r} is {value!r:.60}")
         if isinstance(kind, dict):
             _check_kinds(value, kind)
-        elif key in ITEMS and not all(map(ITEMS[key], value or ())):
+        elif key in ALLOWED and not ALLOWED[key](value):
             raise TypeError(f"{key!r} is {value!r:.60}")
 
 
@@ -175,6 +183,18 @@ def _model(path, name, given, wanted):
     return found
 
 
+def _task_again(path, entries):
+    if not entries["built in"]:
+        raise ReportFileError(
+            f"{path} was made with {entries['name']!r:.60}, a task of its user's own, which reports do not "
+            f"hold. Hand it over in Python: reproduce({path.name!r}, task=MyTask())."
+        )
+    try:
+        return make(entries["name"], **entries["arguments"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ReportFileError(f"The task of {path} cannot be made again: {error!s:.500}") from None
+
+
 def _trained_file(path, entries):
     if entries["file"] is None:
         raise ReportFileError(
@@ -182,9 +202,18 @@ def _trained_file(path, entries):
         )
     wanted = Path(entries["file"])
     for candidate in (wanted, path.parent / wanted.name, path.parent.parent / wanted.name):
-        if candidate.is_file() and sha256_of_file(candidate) == entries["sha256 of the file"]:
+        if _is_the_file(candidate, entries["sha256 of the file"]):
             return candidate
-    raise ReportFileError(f"The trained network of {path}, {wanted}, is not there or is another one by now.")
+    raise ReportFileError(
+        f"The trained network of {path}, {str(wanted)[:300]}, is not there or is another one by now."
+    )
+
+
+def _is_the_file(path, sha256):
+    try:
+        return path.is_file() and sha256_of_file(path) == sha256
+    except OSError:  # no file can have this name, or it may not be read
+        return False
 
 
 def _differences(place, told, found):
@@ -201,7 +230,10 @@ def _differences(place, told, found):
 
 def _same(told, found):
     if isinstance(told, int | float) and isinstance(found, int | float) and not isinstance(told, bool):
-        return bool(np.isclose(told, found, rtol=RELATIVE, atol=0))
+        try:
+            return math.isclose(told, found, rel_tol=RELATIVE)
+        except OverflowError:  # whole numbers beyond any float
+            return told == found
     return told == found
 
 

@@ -12,30 +12,28 @@ from brian2 import second
 from brian2.units.fundamentalunits import have_same_dimensions
 from tqdm.auto import tqdm
 
+from brianbridge.checks.checked_task import name_of, task_of
 from brianbridge.checks.context import FULL, QUICK, Context
 from brianbridge.checks.finding import Finding, NotApplicable, NotRun
 from brianbridge.checks.keeping import Kept, keep_models, writing_into
-from brianbridge.checks.ladder import LADDER
-from brianbridge.checks.manifest import manifest_of
+from brianbridge.checks.ladder import LADDER, wanted_rungs
+from brianbridge.checks.manifest import manifest_of, with_threads_of_torch
 from brianbridge.file_locks import alone_with
 from brianbridge.report import Check, Report
-from brianbridge.tasks import make
-from brianbridge.tasks.registry import UnknownTaskError
 from brianbridge.trained.network import Trained
 
-__all__ = ["CheckOptionError", "CheckedTaskError", "check", "report_of"]
+__all__ = ["CheckOptionError", "check", "report_of"]
 
 LADDERS = {"quick": QUICK, "full": FULL}
 MOST_SEEDS = 2**31
+MOST_UPDATES = 10**6
+LARGEST_MARGIN = 1e6
+FINE_TUNED = "time_steps"  # the rung
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 class CheckOptionError(ValueError):
     """A check cannot be carried out as it was asked for."""
-
-
-class CheckedTaskError(ValueError):
-    """The task of a trained network is not known: there are no trials to check it with."""
 
 
 def check(
@@ -74,7 +72,7 @@ def check(
         What is examined in Brian2, where it is not the model in the file: one rebuilt from a publication, for
         example, or a mutant.
     untrained : Model, optional
-        The network before its training, as one more control.
+        The network before its training, as one more control: the same neurons, synapses and inputs.
     out : path, optional
         A folder. What is finished is kept there and used again after an interruption; ``report.html`` and
         ``report.json`` are written into it, and `model` and `untrained`, which `reproduce` needs.
@@ -95,7 +93,7 @@ def check(
     CheckOptionError
         If the ladder, a check or a margin is unknown.
     CheckedTaskError
-        If the network has no task, or one of its user's own that was not handed over.
+        If the network has no task, one of its user's own that was not handed over, or one without trials.
     TrainedFileError
         If the file is damaged.
     InUse
@@ -115,18 +113,18 @@ def check(
         raise CheckOptionError(
             f"The seed is {seed!r:.60}; expected a whole number from 0 to {MOST_SEEDS - 1:,}."
         )
+    only, sizes = _only(only), _sizes(ladder)
     context = Context(
         trained,
-        _task(trained, task),
+        task_of(trained) if task is None else task,
         model=model,
-        untrained=untrained,
+        untrained=_untrained(untrained, trained.model),
         dts=_seconds(dt, trained.model.dt),
-        sizes=_sizes(ladder),
+        sizes=sizes,
         margins=_margins(margins),
         seed=seed,
-        fine_tune=_updates(fine_tune),
+        fine_tune=_updates(fine_tune, sizes, only),
     )
-    only = _only(only)
     manifest = manifest_of(context, ladder, only, source)
     if out is None:
         return report_of(context, manifest, _climb(context, only, Kept(None, manifest), progress))
@@ -141,9 +139,8 @@ def check(
 
 def _climb(context, only, kept, progress):
     """The findings of all rungs that are wanted, by their keys; those that are kept are not made again."""
-    rungs = [r for r in LADDER if (r.quick or context.sizes.full) and (only is None or r.key in only)]
     findings = {}
-    with tqdm(rungs, desc="checks", disable=not progress) as bar:
+    with tqdm(wanted_rungs(context.sizes.full, only, LADDER), desc="checks", disable=not progress) as bar:
         for rung in bar:
             bar.set_postfix_str(rung.name)
             findings[rung.key] = kept.of(rung) or _climbed(rung, context)
@@ -152,24 +149,6 @@ def _climb(context, only, kept, progress):
 
 
 # -- what was asked for -------------------------------------------------------------------------------
-
-
-def _task(trained, task):
-    if task is not None:
-        return task
-    if not trained.task:
-        raise CheckedTaskError(
-            "This network has no task, so there are no trials to check it with: bb.check(trained, task)."
-        )
-    try:
-        return make(trained.task, **trained.arguments)
-    except UnknownTaskError:
-        raise CheckedTaskError(
-            f"This network was trained for {trained.task!r}, a task of its user's own, which files do not "
-            "hold. Hand it over in Python: bb.check(trained, MyTask())."
-        ) from None
-    except (ValueError, TypeError) as error:
-        raise CheckedTaskError(f"The task of this network cannot be made again: {error}.") from None
 
 
 def _sizes(ladder):
@@ -199,14 +178,33 @@ def _margins(given):
     for key, margin in (given or {}).items():
         if key not in default:
             raise CheckOptionError(_unknown("No check has a margin", key, default))
-        if not (isinstance(margin, int | float) and margin > 0):
-            raise CheckOptionError(f"The margin of {key} is {margin!r}; expected a positive number.")
+        if not (isinstance(margin, int | float) and 0 < margin < LARGEST_MARGIN):
+            raise CheckOptionError(f"The margin of {key} is {margin!r:.60}; expected a positive number.")
     return default | {key: float(margin) for key, margin in (given or {}).items()}
 
 
-def _updates(number):
-    if not (isinstance(number, int) and number >= 0):
-        raise CheckOptionError(f"fine_tune={number!r} is no number of updates.")
+def _untrained(model, trained):
+    if model is None or _parts(model) == _parts(trained):
+        return model
+    raise CheckOptionError(
+        "What was given as untrained is not this network before its training: it has other neurons, synapses "
+        "or inputs."
+    )
+
+
+def _parts(model):
+    groups = {group.name: len(group.i) if hasattr(group, "i") else group.n for group in model.groups}
+    return groups, {timed.name for timed in model.inputs}
+
+
+def _updates(number, sizes, only):
+    if not (isinstance(number, int) and 0 <= number <= MOST_UPDATES):
+        raise CheckOptionError(f"fine_tune={number!r:.60} is no number of updates.")
+    if number and FINE_TUNED not in [rung.key for rung in wanted_rungs(sizes.full, only, LADDER)]:
+        raise CheckOptionError(
+            f"Fine-tuning is a part of {FINE_TUNED!r}, which is not among these checks: it takes "
+            "ladder='full' (--ladder full), and no choice of others."
+        )
     return number
 
 
@@ -260,7 +258,7 @@ def report_of(context, manifest, findings):
     -------
     Report
     """
-    report = Report(_title(context), manifest=manifest)
+    report = Report(_title(context), manifest=with_threads_of_torch(manifest))
     for rung in LADDER:
         finding = findings.get(rung.key)
         margin = context.margins.get(rung.key)
@@ -308,7 +306,7 @@ def _judged(figure, check):
 def _title(context):
     groups = [g for g in context.trained.model.groups if "spike" in getattr(g, "events", {})]
     neurons = sum(group.n for group in groups)
-    return f"{context.trained.task.replace('_', ' ').capitalize()}: {neurons} spiking neurons"
+    return f"{name_of(context.task).replace('_', ' ').capitalize()}: {neurons} spiking neurons"
 
 
 def _summary(context, report):

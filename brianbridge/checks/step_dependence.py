@@ -4,9 +4,12 @@ import re
 
 from brian2.utils.stringtools import get_identifiers
 
+from brianbridge.model.groups import Operation, PoissonNeurons
+
 __all__ = ["step_dependence"]
 
 RANDOM = {"rand", "randn", "poisson"}
+STATEMENT = re.compile(r"\s*(\w+)\s*([-+*/%]|\*\*|//)?=\s*([^=].*)")
 
 
 def step_dependence(model):
@@ -19,27 +22,58 @@ def step_dependence(model):
     Returns
     -------
     str
-        Empty where nothing does. Noise as ``xi`` is scaled by Brian2 itself.
+        Empty where nothing does. Noise as ``xi`` is scaled by Brian2 itself, and so are the rates of Poisson
+        neurons. What is drawn in a reset is drawn once for each spike, at any time step.
     """
     for group in model.groups:
-        for where, text in _texts(group):
+        for where, text, in_every_step in _texts(group):
             found = get_identifiers(text)
             if "dt" in found:
                 return f"{where} of {group.name} contains dt"
-            if where in ("an equation", "a threshold") and RANDOM & found:
+            if in_every_step and RANDOM & found:
                 return f"{where} of {group.name} draws random numbers in every step"
+        for operation in group.operations:
+            changed = _goes_on(operation.code) if _is_in_every_step(operation) else set()
+            if changed:
+                return f"a regular operation of {group.name} changes {min(changed)} by itself in every step"
     return ""
 
 
 def _texts(group):
-    for line in re.split(r"[\n;]", group.equations):
-        yield "an equation", line.partition("#")[0].partition("=")[2]  # behind dv/dt
+    """What it is, the text, and whether it is evaluated in every step."""
+    for line in _lines(group.equations):
+        yield "an equation", line.partition("=")[2], True  # behind dv/dt
     for text in getattr(group, "events", {}).values():
-        yield "a threshold", text
+        if not isinstance(group, PoissonNeurons):  # theirs is Brian2's own, rand() < rates*dt
+            yield "a threshold", text, True
     for text in getattr(group, "codes", {}).values():
-        yield "a reset", text
+        yield "a reset", text, False
+    if isinstance(getattr(group, "refractory", None), str):
+        yield "the refractory period", group.refractory, False
     for pathway in getattr(group, "pathways", ()):
-        yield "the pathway", pathway.code
+        yield "the pathway", pathway.code, False
     for operation in group.operations:
-        if hasattr(operation, "code"):
-            yield "a regular operation", operation.code
+        if isinstance(operation, Operation):
+            yield "a regular operation", operation.code, _is_in_every_step(operation)
+
+
+def _is_in_every_step(operation):
+    return isinstance(operation, Operation) and operation.dt is None
+
+
+def _goes_on(code):
+    """Variables that statements make of what they were before: as often as there are steps."""
+    read, written, changed = set(), set(), set()
+    for line in _lines(code):
+        statement = STATEMENT.fullmatch(line)
+        if statement:
+            name, augmented, value = statement.groups()
+            read |= get_identifiers(value) - written
+            if name in read or (augmented and name not in written):
+                changed.add(name)
+            written.add(name)
+    return changed
+
+
+def _lines(text):
+    return [line.partition("#")[0] for line in re.split(r"[\n;]", text)]

@@ -40,6 +40,11 @@ def add_arguments(parser):
         help="another margin than the default one; the report says so",
     )
     parser.add_argument(
+        "--untrained",
+        metavar="FILE",
+        help="the network before its training, as one more control: another .safetensors file",
+    )
+    parser.add_argument(
         "--fine-tune",
         metavar="UPDATES",
         type=int,
@@ -54,7 +59,7 @@ def carry_out(arguments):
 
     from brianbridge.checks import CheckedTaskError, CheckOptionError, check
     from brianbridge.file_locks import InUse
-    from brianbridge.trained.network import TrainedFileError
+    from brianbridge.trained.network import Trained, TrainedFileError
 
     BrianLogger.log_level_error()
     source = Path(arguments.trained)
@@ -66,6 +71,7 @@ def carry_out(arguments):
             only=None if arguments.only is None else arguments.only.split(","),
             dt=None if arguments.dt is None else arguments.dt * ms,
             margins=dict(arguments.margin),
+            untrained=None if arguments.untrained is None else Trained.load(arguments.untrained).model,
             out=out,
             seed=arguments.seed,
             fine_tune=arguments.fine_tune,

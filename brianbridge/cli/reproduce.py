@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from brianbridge.cli.answers import BAD_INPUT, FINE, NEGATIVE, Answer, Problem
+from brianbridge.cli.answers import BAD_INPUT, BUG, FINE, NEGATIVE, Answer, Problem
 from brianbridge.cli.tables import table
 
 HELP = "run the checks of a report again and compare every number"
@@ -41,11 +41,16 @@ def carry_out(arguments):
         "differences": [dict(zip(keys, row)) for row in seen.differences],
         "changed": [dict(zip(keys, row)) for row in seen.changed],
     }
-    return Answer(document, _text(seen), FINE if seen.agrees else NEGATIVE)
+    errors = seen.report.data.get("errors", {})
+    document |= {"errors": errors} if errors else {}
+    status = BUG if errors else FINE if seen.agrees else NEGATIVE
+    return Answer(document, _text(seen), status)
 
 
 def _text(seen):
+    errors = seen.report.data.get("errors", {})
     parts = [
+        *(f"an error of brianbridge itself, in {key}: {said}" for key, said in errors.items()),
         _listed("not the same", seen.differences),
         _listed("other than when the report was made", seen.changed),
         f"All {seen.numbers} numbers are the same."

@@ -124,15 +124,16 @@ class Selectivity:
                 f"two, bb.perturb.selectivity({self.condition!r}, {self.during!r}, values=(..., ...))."
             )
         asked = np.isin(labels, values)
-        counts = _counts(activity, group, trials.epochs, self.during, trials.dt)
+        counts = _counts(activity, group, self.during)
         return d_prime(counts[asked], (labels[asked] == max(values)).astype(int))
 
 
-def _counts(activity, group, epochs, during, dt):
+def _counts(activity, group, during):
     """Spikes of every neuron in an epoch of every trial, (trials, n)."""
     spikes = activity.spikes[group]
     trial, neuron, step = (spikes[name].values for name in ("trial", "neuron", "step"))
-    start, stop = np.rint(epochs[during].T * dt / activity.dt).astype(int)
+    times = np.asarray(activity.trials.times(during))
+    start, stop = np.rint(times.T / activity.dt).astype(int)
     inside = (step >= start[trial]) & (step < stop[trial])
     counts = np.zeros((len(activity.trials), activity.sizes[group]))
     np.add.at(counts, (trial[inside], neuron[inside]), 1)
