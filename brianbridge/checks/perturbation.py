@@ -15,19 +15,20 @@ def measure(context):
     projection = next((g for g in context.model.groups if _is_recurrent(g)), None)
     if projection is None:
         raise NotApplicable("no recurrent synapses have a weight called w")
-    intact = context.correct(context.simulated().outputs)
+    whole = context.simulated()
     pruned = context.run(
         context.model,
         context.trials,
         random_seed=context.seed,
         perturbation=perturb.prune(projection.name, SHARE),
     )
-    correct = context.correct(pruned.outputs)
+    intact, correct = context.correct(whole.outputs), context.correct(pruned.outputs)
     return equivalence_finding(
         correct,
         intact,
         context.margins["perturbation"],
         f"{correct.mean():.0%} instead of {intact.mean():.0%} correct",
+        lost={"when pruned": pruned.outputs, "intact": whole.outputs},
         synapses=projection.name,
         share=SHARE,
         intact=float(intact.mean()),
