@@ -7,7 +7,7 @@ import pytest
 from brian2 import Network, NeuronGroup, ms, prefs
 
 import brianbridge as bb
-from brianbridge.checks import back_ends, running
+from brianbridge.checks import back_ends, mutants, running
 from brianbridge.checks.context import Sizes
 from brianbridge.simulation.standalone import DeviceMissing
 from brianbridge.tasks import Trials
@@ -33,12 +33,12 @@ class Nothing:
         return np.ones(len(trials), bool)
 
 
-def chaotic():
+def chaotic(threshold="x > 0.9"):
     """Every step doubles a difference: after fifty of them other neurons spike."""
     cells = NeuronGroup(
         N,
         "x : 1\ny : 1\ngrowth : 1 (constant)",
-        threshold="x > 0.9",
+        threshold=threshold,
         reset="y += 0.1",
         dt=1 * ms,
         name="cells",
@@ -48,8 +48,10 @@ def chaotic():
     return bb.Trained(model=bb.wrap(Network(cells)), inputs={}, output="cells.y", task="nothing")
 
 
-def found(trained, **options):
-    report = bb.check(trained, Nothing(), ladder="full", only=["back_ends"], progress=False, **options)
+def found(trained, task=None, **options):
+    report = bb.check(
+        trained, task or Nothing(), ladder="full", only=["back_ends"], progress=False, **options
+    )
     assert "errors" not in report.data, report.data["errors"]
     check = next(check for check in report.checks if check.name == "Back ends of Brian2")
     return check, report.data["back_ends"]
@@ -78,6 +80,67 @@ def test_a_network_that_is_not_chaotic_needs_no_such_steps(monkeypatch):
     check, data = found(chaotic())
     assert check.verdict == "pass" and data["from the same states"] == {}
     assert data["back ends"][0]["spikes"] > 100 and data["back ends"][0]["differing"] == 0
+
+
+def test_trials_start_in_the_same_states_on_all_back_ends(monkeypatch):
+    monkeypatch.setattr(back_ends, "_wanted", lambda *_: {"C++ standalone": {"target": "numpy"}})
+    trained = chaotic()
+    cells = replace(trained.model["cells"], initial={"x": "0.1 + 0.8*rand()"})
+    check, data = found(replace(trained, model=trained.model.with_group(cells)))
+    assert check.verdict == "pass" and data["from the same states"] == {}
+    assert data["back ends"][0]["spikes"] > 100 and data["back ends"][0]["differing"] == 0
+
+
+class Stimulus:
+    """Three channels with two courses, and two outputs."""
+
+    name, arguments = "stimulus", {}
+
+    def trials(self, rng, batch, dt):
+        stimulus = np.random.default_rng(rng).random((40, batch, 3))
+        shape = 40, batch, 2
+        return Trials({"stimulus": stimulus}, np.zeros(shape), np.ones(shape), {}, {}, 20 * ms)
+
+    def score(self, output, trials):
+        return np.ones(len(trials), bool)
+
+
+@pytest.fixture(scope="module")
+def rates():
+    model = bb.load("song2016", cells=20, seed=3)
+    return bb.Trained(model=model, inputs={"stimulus": "stimulus"}, output="out.o", task="stimulus")
+
+
+@pytest.mark.parametrize("name", [pytest.param("cython", marks=pytest.mark.slow), "C++ standalone"])
+def test_networks_without_spikes_are_compared_by_outputs_and_states(monkeypatch, rates, name):
+    monkeypatch.setattr(back_ends, "_wanted", lambda *_: {name: {"target": "numpy"}})
+    check, data = found(rates, Stimulus())
+    row = data["back ends"][0]
+    assert check.verdict == "pass" and data["from the same states"] == {}
+    assert row["spikes"] == row["outputs (of their range)"] == row["states (of their range)"] == 0
+    check, data = found(rates, Stimulus(), model=mutants.shuffled(rates.model))
+    row = data["back ends"][0]
+    assert check.verdict == "fail" and row["differing"] == 0 and row["outputs (of their range)"] > 1e-3
+    assert data["from the same states"][name]["of their range"] > 1e-3
+
+
+def test_a_silent_network_is_compared_by_its_states(monkeypatch):
+    monkeypatch.setattr(back_ends, "_wanted", lambda *_: {"C++ standalone": {"target": "numpy"}})
+    silent = chaotic(threshold="x > 2")
+    assert found(silent)[0].verdict == "pass"
+    assert found(silent, model=changed(silent, growth=-0.01))[0].verdict == "fail"
+
+
+def test_last_bits_of_neurons_that_rest_are_no_difference(monkeypatch):
+    """Their range is nothing to measure rounding by."""
+    monkeypatch.setattr(back_ends, "_wanted", lambda *_: {"C++ standalone": {"target": "numpy"}})
+    cells = NeuronGroup(N, "y : 1", dt=1 * ms, name="cells")
+    cells.y = "1 + 3e-16*i"
+    resting = bb.Trained(model=bb.wrap(Network(cells)), inputs={}, output="cells.y", task="nothing")
+    assert 0 < np.ptp(resting.model["cells"].values["y"]) < 1e-14
+    check, data = found(resting, model=changed(resting, y=2.5e-16))
+    assert check.verdict == "pass" and data["from the same states"] == {}
+    assert 0 < data["back ends"][0]["states (of their range)"] < 1e-9
 
 
 def test_devices_that_are_missing_are_named(monkeypatch):

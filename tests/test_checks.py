@@ -1,6 +1,7 @@
 """The ladder of checks: the true network passes, every mutant fails its rung, nothing finished is lost."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 
@@ -652,6 +653,17 @@ def test_a_readout_is_tested_with_other_noise_than_it_was_fitted_with(trained, m
     )
     assert refitted_output(context, trained.model) is not None
     assert len(seeds) == len(set(seeds)) == 2
+
+
+def test_orders_are_those_of_the_examined_equations(trained):
+    """A model whose equations lose an order is found out, though the trained ones have it."""
+    cells = trained.model["cells"]
+    late = replace(cells, equations=cells.equations.replace("/tau_r", "/tau_r*(1 + sqrt(dt/second))"))
+    assert late.equations != cells.equations
+    assert climb(trained, "convergence", model=trained.model.with_group(late)) == {"convergence": "fail"}
+    still = replace(cells, equations=re.sub(r"dr/dt.*", "r : 1", cells.equations))
+    report = bb.check(trained, only=["convergence"], model=trained.model.with_group(still), progress=False)
+    assert set(report.data["convergence"]["slopes"]) == {"cells.v"}
 
 
 @pytest.mark.parametrize("method, order", [("rk4", 4), ("rk2", 2), ("exponential_euler", None)])

@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import quantities as pq
 import xarray
-from brian2 import ms, mV
+from brian2 import Network, NeuronGroup, ms, mV
 from elephant.spike_train_dissimilarity import van_rossum_distance, victor_purpura_distance
 from neo import SpikeTrain
 
 import brianbridge as bb
-from brianbridge.checks import LADDER, CheckOptionError, mutants, running
-from brianbridge.checks.attribution import CAUSES
-from brianbridge.checks.context import Sizes
+from brianbridge.checks import LADDER, CheckOptionError, mutants, running, time_steps
+from brianbridge.checks.attribution import CAUSES, with_causes
+from brianbridge.checks.context import Context, Sizes
 from brianbridge.checks.distances import distances
 from brianbridge.checks.finding import NotRun
 from brianbridge.checks.keeping import Kept
 from brianbridge.checks.noise import drawn_noise
 from brianbridge.checks.surrogate_side import fine_tuned
+from brianbridge.checks.thresholds import crossing
 from brianbridge.surrogate.spike_gradients import Box, CustomGradient, Triangle, read_spike_gradient
 
 RUNG = next(rung for rung in LADDER if rung.key == "time_steps")
@@ -74,7 +75,8 @@ def test_the_true_network_passes(driven):
     found = report.data["time_steps"]
     assert [row["dt (ms)"] for row in found["steps"]] == pytest.approx([1, 0.5])
     assert found["steps"][0]["Victor-Purpura"] == found["steps"][0]["d of rate"] == 0
-    assert found["nudged by 1e-9 mV"]["Victor-Purpura"] < found["other noise"]["Victor-Purpura"]
+    assert found["nudge"]["by"] == "1e-9 mV"
+    assert found["nudge"]["Victor-Purpura"] < found["other noise"]["Victor-Purpura"]
     assert [row["cause"] for row in found["attribution"]] == [
         *("training's step", "as is", *CAUSES, "fine-tuned: not run")
     ]
@@ -93,6 +95,101 @@ def test_a_silent_network_is_not_applicable():
     check, report = rung_6(silent, 0.5)
     assert check.verdict == "not applicable" and "no neuron spikes" in check.reason
     assert not report.figures
+
+
+def test_all_runs_start_in_the_same_states(driven):
+    """A rand() in an initial expression is drawn once for a trial, not once for a run."""
+    cells = replace(driven.model["cells"], initial={"v": "v_rest + 15*mV*rand()"})
+    found = rung_6(replace(driven, model=driven.model.with_group(cells)), 0.5)[1].data["time_steps"]
+    assert found["nudge"]["Victor-Purpura"] < 1e-3 < found["other noise"]["Victor-Purpura"]
+    again = rung_6(replace(driven, model=driven.model.with_group(cells)), 0.5)[1].data["time_steps"]
+    assert again == found
+
+
+def without_noise(trained, **changes):
+    cells = trained.model["cells"]
+    quiet = replace(cells, equations=cells.equations.replace("sigma*xi", "0*volt/second"), **changes)
+    return replace(trained, model=trained.model.with_group(quiet))
+
+
+def test_a_network_without_noise_is_measured_but_not_judged(driven):
+    check, report = rung_6(without_noise(driven), 0.5)
+    assert check.verdict == "not applicable"
+    assert "no noise of its own" in check.reason and "rung 7" in check.reason and "1e-9 mV" in check.reason
+    found = report.data["time_steps"]
+    assert len(found["steps"]) == 2 and found["steps"][1]["rate (Hz)"] > 0 and found["other noise"] is None
+    causes = [row["cause"] for row in found["attribution"]]
+    assert "+ threshold: nothing to change" in causes and "+ delay" in causes
+    assert len(report.tables) == 2 and len(report.figures) == 1
+    assert "distance between the trials and those with the nudge" in report.figures[0].caption
+
+
+def unitless(threshold="x > 1"):
+    """Neurons whose membrane variable is called x and has no unit."""
+    cells = NeuronGroup(
+        5,
+        "dx/dt = (2 - x)/T_m : 1\nT_m : second (constant)\ndy/dt = -y/T_m : 1",
+        threshold=threshold,
+        reset="x = 0; y += 1",
+        method="euler",
+        dt=1 * ms,
+        name="cells",
+    )
+    cells.T_m = "(10 + i)*ms"
+    model = bb.wrap(Network(cells))
+    model = model.with_group(replace(model["cells"], initial={"x": "0.5*rand()"}))
+    return bb.Trained(model=model, task="sign", arguments={}, inputs={}, output="cells.y")
+
+
+class Nothing:
+    """Trials in which nothing is shown."""
+
+    name, arguments = "nothing", {}
+
+    def trials(self, rng, batch, dt):
+        shape = 100, batch, 5
+        return bb.tasks.Trials({}, np.zeros(shape), np.ones(shape), {}, {}, 1 * ms)
+
+    def score(self, output, trials):
+        return np.ones(len(trials), bool)
+
+
+@pytest.mark.parametrize("threshold", ["x > 1", "t > 5*ms and x > 1"])
+def test_the_variable_of_the_threshold_is_nudged_whatever_its_name_and_unit(threshold):
+    check, report = rung_6(unitless(threshold), 0.5, task=Nothing())
+    assert check.verdict == "not applicable" and "1e-09 of the range of cells.x" in check.reason
+    nudge = report.data["time_steps"]["nudge"]
+    assert nudge["Victor-Purpura"] < 1e-3
+    causes = [row["cause"] for row in report.data["time_steps"]["attribution"]]
+    assert causes[2:] == [
+        *("+ refractory period", "+ delay: nothing to change", "+ threshold: nothing to change", "+ decay"),
+        "fine-tuned: not run",
+    ]
+
+
+def test_the_nudge_is_handed_over(monkeypatch, driven):
+    """Not only its words: the start of the nudged run is higher."""
+    starts = []
+    run = Context.run
+
+    def seen(self, *arguments, initial=None, **options):
+        starts.append(initial)
+        return run(self, *arguments, initial=initial, **options)
+
+    monkeypatch.setattr(Context, "run", seen)
+    rung_6(unitless(), 0.5, task=Nothing())
+    first, nudged = starts[0]["cells.x"], next(s["cells.x"] for s in starts if not np.array_equal(
+        s["cells.x"], starts[0]["cells.x"]))  # fmt: skip
+    assert 0 < np.ptp(first) < 0.5 and np.allclose(nudged - first, (nudged - first).max(), rtol=1e-5)
+    assert 1e-10 < (nudged - first).max() < 1e-9
+
+
+def test_effects_without_a_spread_are_infinite():
+    before = np.arange(5.0)
+    assert time_steps._cohens_d(before + 0.1, before) == np.inf
+    assert time_steps._cohens_d(before - 0.1, before) == -np.inf
+    assert time_steps._cohens_d(before, before) == 0
+    assert time_steps._cohens_d(before + [0, 1, 0, 1, 0], before) == pytest.approx(0.4 / 0.3**0.5)
 
 
 # -- the attribution ----------------------------------------------------------------------------------
@@ -137,6 +234,45 @@ def integrated(cells, dt, noise, refractory=0, raised=0.0, tau=None):
         last[spikes] = step
         count += spikes.sum()
     return count
+
+
+@pytest.mark.parametrize(
+    "condition, found",
+    [
+        ("v > theta", ("v", "theta")),
+        (" v>=theta + 2*mV ", ("v", "theta + 2 * mV")),
+        ("v > theta and t > 5*ms", None),
+        ("theta < v", None),
+        ("0*mV < v > theta", None),
+        ("not v > theta", None),
+        ("", None),
+    ],
+)
+def test_only_a_single_comparison_of_a_variable_is_a_crossing(condition, found):
+    assert crossing(condition) == found
+
+
+def test_causes_change_what_they_can_and_nothing_else(driven):
+    model, cells = driven.model, driven.model["cells"]
+    assert with_causes(model, ["+ threshold"], 1e-3, 1e-4)["cells"].events["spike"] != cells.events["spike"]
+    compound = model.with_group(replace(cells, events={"spike": "v > theta and t > 5*ms"}))
+    assert with_causes(compound, ["+ threshold"], 1e-3, 1e-4) is compound
+    resting = model.with_group(replace(cells, refractory=2e-3))
+    assert with_causes(resting, ["+ refractory period"], 1e-3, 1e-4) is resting
+    # not every time constant is called tau, and not every method decays as Euler's
+    renamed = replace(
+        cells,
+        equations=cells.equations.replace("tau_m", "T_m"),
+        values={name.replace("tau_m", "T_m"): value for name, value in cells.values.items()},
+    )
+    renamed = replace(
+        model, groups=tuple(renamed if g.name == "cells" else g for g in model.groups), trainable=()
+    )
+    values = with_causes(renamed, ["+ decay"], 1e-3, 1e-4)["cells"].values
+    assert np.allclose(values["T_m"], -1e-3 / np.log(1 - 1e-3 / cells.values["tau_m"]))
+    others = tuple(replace(g, method="exponential_euler") if g.equations else g for g in renamed.groups)
+    exact = replace(renamed, groups=others)
+    assert with_causes(exact, ["+ decay"], 1e-3, 1e-4) is exact
 
 
 # -- distances ----------------------------------------------------------------------------------------

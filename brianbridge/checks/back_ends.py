@@ -14,39 +14,50 @@ from brianbridge.comparison.watching import Difference
 from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.generation.frozen_noise import freeze_noise
 from brianbridge.model.rebuild import rebuild
+from brianbridge.simulation.initial_states import drawn_states
 from brianbridge.simulation.standalone import DeviceMissing, keep_builds
 
 __all__ = ["measure"]
 
+OUTPUTS, STATES = "outputs (of their range)", "states (of their range)"
+SLIGHT = 1e-3  # of a value: a smaller range is nothing to measure rounding by
 LOCKSTEPS = 20  # single steps that are compared in a network that goes its own way
 
 
 def measure(context):
-    """The same trials with the same noise on numpy and on the other back ends.
+    """The same trials with the same noise, from the same states, on numpy and on the other back ends.
 
-    Where spikes differ, the network may be chaotic: then steps from the same state are compared, single ones
-    on cython, and on devices that cannot be stopped after each step those that go on from the end of a trial.
+    Spikes, outputs and the states at the end are compared. Where they differ, the network may be chaotic:
+    then steps from the same state are compared, single ones on cython, and on devices that cannot be stopped
+    after each step those that go on from the end of a trial.
     """
     trials, noise = context.few, drawn_noise(context.trained.model, context.few, context.seed)
-    reference = context.run(context.trained.model, trials, noise=noise, target="numpy")
-    spikes = sum(group.sizes["spike"] for group in reference.spikes.values())
+    start, own_start = (
+        drawn_states(model, len(trials), context.seed) for model in (context.trained.model, context.model)
+    )
+    reference = context.run(context.trained.model, trials, noise=noise, initial=start, target="numpy")
+    margin = context.margins["back_ends"]
     rows, missing, apart = [], [], {}
     for name, settings in _wanted(context, missing).items():
         try:
-            other = context.run(context.model, trials, noise=noise, **settings)
+            other = context.run(context.model, trials, noise=noise, initial=own_start, **settings)
         except DeviceMissing as why:
             missing.append(f"{name}: {why}")
             continue
-        rows.append(_row(name, spikes, *_differing(reference, other)))
-        if rows[-1]["differing"]:
+        rows.append({"back end": name} | _compared(reference, other))
+        if rows[-1]["differing"] or max(rows[-1][OUTPUTS], rows[-1][STATES]) > margin:
             apart[name] = settings
     if not rows:
         raise NotRun("; ".join(missing))
-    found = [f"{row['back end']}: {row['differing']} of {spikes} spikes differ" for row in rows]
+    found = [
+        f"{row['back end']}: {row['differing']} of {row['spikes']} spikes differ, outputs by "
+        f"{row[OUTPUTS]:.2g} and last states by {row[STATES]:.2g} of their range"
+        for row in rows
+    ]
     steps = {}
     for name, settings in apart.items():
         events, worst = (
-            _lockstep(context, trials, noise)
+            _lockstep(context, trials, noise, start)
             if name == "cython"
             else _going_on(context, reference, noise, settings)
         )
@@ -54,7 +65,6 @@ def measure(context):
         found.append(
             f"{name}, from the same states: {events} events, and states by {worst:.2g} of their range"
         )
-    margin = context.margins["back_ends"]
     passed = all(one["differing events"] == 0 and one["of their range"] <= margin for one in steps.values())
     data = {"trials": len(trials), "reference": "numpy", "back ends": rows, "from the same states": steps}
     return Finding(
@@ -67,7 +77,8 @@ def measure(context):
                 "Back ends",
                 list(rows[0]),
                 [list(row.values()) for row in rows],
-                f"n = {len(trials)} trials with the same noise; reference: numpy.",
+                f"n = {len(trials)} trials with the same noise, from the same states; reference: numpy. "
+                "Largest differences of the outputs at any time, and of all states at the ends of trials.",
             )
         ],
     )
@@ -86,8 +97,18 @@ def _wanted(context, missing):
     return wanted
 
 
-def _row(name, spikes, differing, first):
-    return {"back end": name, "spikes": spikes, "differing": differing, "first differing step": first}
+def _compared(reference, other):
+    """Bins with a spike on one side only, the first step that has one, and differences of values."""
+    differing, first = _differing(reference, other)
+    outputs = Difference()
+    outputs.see(reference.outputs.values, other.outputs.values)
+    return {
+        "spikes": sum(spikes.sizes["spike"] for spikes in reference.spikes.values()),
+        "differing": differing,
+        "first differing step": first,
+        OUTPUTS: _relative(outputs),
+        STATES: _worst(_last_states(reference, other)),
+    }
 
 
 def _differing(reference, other):
@@ -100,11 +121,38 @@ def _differing(reference, other):
     return differing, min(first, default=None)
 
 
-def _lockstep(context, trials, noise):
+def _last_states(reference, other, differences=None):
+    """Differences of all variables at the ends of trials, by name; added to those that are given."""
+    differences = {} if differences is None else differences
+    for theirs, ours in zip(reference.final, other.final):
+        for name, value in theirs.items():
+            if value.dtype.kind == "f" and not name.endswith(".lastspike"):
+                differences.setdefault(name, Difference()).see(value, ours[name])
+    return differences
+
+
+def _worst(differences):
+    return max(map(_relative, differences.values()), default=0.0)
+
+
+def _relative(difference):
+    """As a part of the range, which counts as a thousandth of the values where neurons hardly differ."""
+    size = max(abs(difference.low), abs(difference.high))
+    if difference.largest == 0 or not np.isfinite(size):
+        return difference.relative
+    return difference.largest / max(difference.high - difference.low, SLIGHT * size or difference.largest)
+
+
+def _lockstep(context, trials, noise, start):
     """Single steps of both back ends from the same state, spread over the first trial."""
     inputs = {name: trials.inputs[source][:, 0] for name, source in context.trained.inputs.items()}
     sides = {
-        target: _Side(model.with_inputs(inputs), target, {key: value[:, 0] for key, value in noise.items()})
+        target: _Side(
+            model.with_inputs(inputs),
+            target,
+            {key: value[:, 0] for key, value in noise.items()},
+            {key: value[0] for key, value in start.items()},
+        )
         for target, model in (("numpy", context.trained.model), ("cython", context.model))
     }
     numpy_side, cython_side = sides.values()
@@ -120,18 +168,18 @@ def _lockstep(context, trials, noise):
         for name, value in theirs.items():
             differences.setdefault(name, Difference()).see(value, ours[name])
         events += sum(int(np.sum(a != b)) for a, b in zip(numpy_side.spiking(), cython_side.spiking()))
-    return events, max((difference.relative for difference in differences.values()), default=0.0)
+    return events, _worst(differences)
 
 
 class _Side:
     """A network on one back end, advanced by a few steps at a time."""
 
-    def __init__(self, model, target, noise):
+    def __init__(self, model, target, noise, start):
         self.model, self.target = model, target
         self.live = rebuild(model)
-        for group in model.groups:
-            for variable, expression in group.initial.items():
-                setattr(self.live[group.name], variable, expression)
+        for name, values in start.items():
+            group, _, variable = name.partition(".")
+            self.live[group].variables[variable].set_value(values)
         freeze_noise(self.live.network, noise)
 
     def run(self, steps):
@@ -197,10 +245,8 @@ def _going_on(context, reference, noise, settings):
                 )
             )
             events += _differing(here, there)[0]
-            for name, value in here.final[0].items():
-                if value.dtype.kind == "f" and not name.endswith(".lastspike"):
-                    differences.setdefault(name, Difference()).see(value, there.final[0][name])
-    return events, max((difference.relative for difference in differences.values()), default=0.0)
+            _last_states(here, there, differences)
+    return events, _worst(differences)
 
 
 def _last_rows(trials, rows):

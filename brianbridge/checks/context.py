@@ -7,6 +7,7 @@ import numpy as np
 from brian2 import second
 
 from brianbridge.checks.checked_task import drawn_trials
+from brianbridge.checks.divergence import diverged, held_finite
 from brianbridge.checks.finding import NotRun
 from brianbridge.checks.refinement import refinements
 from brianbridge.simulation.copies import side_by_side
@@ -160,9 +161,13 @@ class Context:
             **options,
         )
 
-    def correct(self, output):
-        """Which of the fresh trials an output (time, trial, output) answers correctly: bool (trials,)."""
-        return np.asarray(self.task.score(np.asarray(output), self.trials), dtype=bool)
+    def correct(self, output, trials=None):
+        """Which of the fresh trials an output (time, trial, output) answers correctly: bool (trials,).
+
+        A trial in which the output is not finite is not correct. Other trials may judge the output instead.
+        """
+        score = self.task.score(held_finite(output), self.trials if trials is None else trials)
+        return np.asarray(score, dtype=bool) & ~diverged(output)
 
     def surrogate_side(self):
         """What compares with the surrogate.

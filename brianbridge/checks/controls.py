@@ -72,7 +72,7 @@ def _shuffled_labels(context, output):
     rng = np.random.default_rng(context.seed)
     trials = context.trials
     scores = [
-        np.mean(context.task.score(output, trials[rng.permutation(len(trials))])) for _ in range(PERMUTATIONS)
+        np.mean(context.correct(output, trials[rng.permutation(len(trials))])) for _ in range(PERMUTATIONS)
     ]
     return float(np.mean(scores))
 

@@ -58,16 +58,19 @@ def measure(context):
     """Regression of the logarithm of the error on that of the time step.
 
     Each group is taken by itself: without threshold, noise and synapses, in the state in which a trial has
-    left it, with its inputs held. Errors are medians over neurons at the end of some steps of the training.
+    left it, with its inputs held. Equations and integrator are those of the examined model; the order that
+    they should have is that of the integrator of the training. Errors are medians over neurons at the end of
+    some steps of the training.
     """
     margin = context.margins["convergence"]
     start = context.simulated(trials=context.few).final[0]
     orders, left_out = {}, []
+    examined = {group.name: group for group in context.model.groups}
     for group in context.trained.model.groups:
         if not _has_equations(group):
             continue
         try:
-            orders |= _orders(context, group, start)
+            orders |= _orders(context, examined.get(group.name), start)
         except NotApplicable as why:
             left_out.append(f"{group.name}: {why}")
     if not orders:
@@ -87,7 +90,7 @@ def measure(context):
             "errors": {name: order.errors for name, order in orders.items()},
             "slopes": {name: order.slope for name, order in orders.items()},
             "nominal": {name: order.nominal for name, order in orders.items()},
-            "neurons": {name: context.trained.model[name.partition(".")[0]].n for name in orders},
+            "neurons": {name: examined[name.partition(".")[0]].n for name in orders},
         },
         tables=[
             Table(
@@ -150,6 +153,9 @@ def accepted_method(model, name, candidates):
 
 
 def _orders(context, group, start):
+    """Of the variables of an examined group, by ``'group.variable'``."""
+    if group is None or not _has_equations(group):
+        raise NotApplicable("the examined model has no differential equations for it")
     nominal_method = method_of(context.trained.model, group.name)
     if nominal_method in EXACT:
         raise NotApplicable(f"method='{nominal_method}' has no error that depends on the time step")
@@ -189,7 +195,7 @@ def _solve(context, group, method, start, names, refinement):
         if name not in ("lastspike", "not_refractory")
     }
     held = {name: _held(context, name) for name in group.inputs.values()}
-    model = replace(context.trained.model, groups=(replace(alone, values=values),), trainable=(), monitors=())
+    model = replace(context.model, groups=(replace(alone, values=values),), trainable=(), monitors=())
     model = model.with_inputs(held).with_dt(context.training_dt / refinement * second)
     before = prefs.codegen.target
     prefs.codegen.target = "numpy"
@@ -206,7 +212,7 @@ def _held(context, name):
     """One row of an input: the largest of the first trial."""
     rows = context.few.inputs[context.trained.inputs[name]][:, 0] if name in context.trained.inputs else None
     if rows is None:
-        return context.trained.model.input(name).values[:1]
+        return context.model.input(name).values[:1]
     return rows[[np.argmax(np.abs(rows).sum(axis=1))]]
 
 

@@ -1,9 +1,12 @@
 """Rung 7: how well the network does its task at each time step."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from brianbridge.analysis import equivalence_of_paired_proportions, holm, wilson_interval
-from brianbridge.checks.finding import Finding, NotApplicable, Table
+from brianbridge.checks.divergence import diverged, held_finite, with_lost_trials
+from brianbridge.checks.finding import Finding, Table
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import accuracy_by_dt
@@ -21,32 +24,43 @@ def measure(context):
     margin = context.margins["performance"]
     coarse = context.correct(context.simulated().outputs)
     rows = [_row(context, context.training_dt, coarse, None)]
+    lost = {_at(context.training_dt): _lost(context.simulated())}
     dependent = step_dependence(context.trained.model)
     tests = []
     for dt in () if dependent else context.finer:
-        correct = context.correct(context.simulated(dt).outputs)
+        simulated = context.simulated(dt)
+        correct = context.correct(simulated.outputs)
         tests.append(equivalence_of_paired_proportions(correct, coarse, margin))
         rows.append(_row(context, dt, correct, tests[-1]))
-    data = {"trials": len(coarse), "steps": rows}
-    if dependent:
-        raise NotApplicable(
-            f"{dependent}: another time step is another model. At {context.training_dt * 1e3:g} ms "
-            f"{coarse.mean():.0%} of {len(coarse)} fresh trials are correct."
-        )
+        lost[_at(dt)] = _lost(simulated)
+    data = {"trials": len(coarse), "diverged trials": list(lost.values()), "steps": rows}
     if not tests:
-        raise NotApplicable(
-            f"only the training's time step was asked for; {coarse.mean():.0%} correct there."
+        ending, said = with_lost_trials("not applicable", lost, len(coarse), margin)
+        return Finding(
+            ending,
+            value=f"{coarse.mean():.0%} of {len(coarse)} fresh trials are correct {_at(context.training_dt)}",
+            reason="; ".join(
+                [
+                    f"{dependent}: another time step is another model"
+                    if dependent
+                    else "only the training's time step was asked for",
+                    *said,
+                ]
+            ),
+            data=data,
+            tables=[_table(rows)],
         )
     corrected = holm([test.p_value for test in tests])
     for row, p_value in zip(rows[1:], corrected):
         row["P (Holm)"] = float(p_value)
     worst = tests[int(np.argmax(corrected))]
     ending, reason = equivalence_verdict(worst, corrected.max())
+    ending, said = with_lost_trials(ending, lost, len(coarse), margin)
     return Finding(
         ending,
         value="; ".join(f"{row['accuracy']:.0%} at {row['dt (ms)']:g} ms" for row in rows)
         + f" (n = {len(coarse)})",
-        reason=reason,
+        reason="; ".join(filter(None, [reason, *said])),
         detects=f"a change of {100 * max(np.ptp(test.interval) for test in tests) / 2:.2g} points",
         data=data,
         tables=[_table(rows)],
@@ -70,7 +84,7 @@ def in_points(seen):
     return f"{100 * seen.difference:+.1f} points"
 
 
-def equivalence_finding(correct, reference, margin, said, left=(), **data):
+def equivalence_finding(correct, reference, margin, said, left=(), lost=(), **data):
     """Whether as many of the same trials are correct as in a reference.
 
     Parameters
@@ -81,6 +95,8 @@ def equivalence_finding(correct, reference, margin, said, left=(), **data):
         The value of the finding, without the difference.
     left : sequence of str
         What else the reason says.
+    lost : dict of str to array (time, trial, output)
+        Outputs, by where they come from: diverged trials are counted, and more than the margin fail.
     **data
         For the JSON.
 
@@ -90,6 +106,10 @@ def equivalence_finding(correct, reference, margin, said, left=(), **data):
     """
     seen = equivalence_of_paired_proportions(correct, reference, margin)
     ending, reason = equivalence_verdict(seen)
+    counts = {where: int(diverged(output).sum()) for where, output in dict(lost).items()}
+    if counts:
+        ending, diverging = with_lost_trials(ending, counts, len(correct), margin)
+        left, data = [*diverging, *left], {**data, "diverged trials": list(counts.values())}
     tested = {"90 % interval": list(seen.interval), "P (not equivalent)": seen.p_value}
     return Finding(
         ending,
@@ -115,8 +135,23 @@ def _row(context, dt, correct, seen):
         "90 % to": 100 * seen.interval[1] if seen else None,
         "P (Holm)": None,
     }
-    decisions = simulated.decisions.values
+    decisions = _decisions(simulated)
     return row | {name: float(np.mean(decisions == name)) for name in OUTCOMES}
+
+
+def _decisions(simulated):
+    """Outcomes of all trials; those that diverged are incorrect."""
+    outputs = simulated.outputs
+    finite = replace(simulated, outputs=outputs.copy(data=held_finite(outputs)))
+    return np.where(diverged(outputs), "incorrect", finite.decisions.values)
+
+
+def _lost(simulated):
+    return int(diverged(simulated.outputs).sum())
+
+
+def _at(dt):
+    return f"at {dt * 1e3:g} ms"
 
 
 def _table(rows):

@@ -21,20 +21,21 @@ def measure(context):
     if not pruned_ones:
         raise NotApplicable("no recurrent synapses, or fewer than six, have a weight called w")
     left = [group.name for group in recurrent if group.name not in pruned_ones]
-    intact = context.correct(context.simulated().outputs)
+    whole = context.simulated()
     pruned = context.run(
         context.model,
         context.trials,
         random_seed=context.seed,
         perturbation=[perturb.prune(name, SHARE) for name in pruned_ones],
     )
-    correct = context.correct(pruned.outputs)
+    intact, correct = context.correct(whole.outputs), context.correct(pruned.outputs)
     return equivalence_finding(
         correct,
         intact,
         context.margins["perturbation"],
         f"{correct.mean():.0%} instead of {intact.mean():.0%} correct",
         left=[f"not pruned, without enough weights called w: {', '.join(left)}"] if left else (),
+        lost={"when pruned": pruned.outputs, "intact": whole.outputs},
         synapses=pruned_ones,
         share=SHARE,
         intact=float(intact.mean()),

@@ -23,12 +23,11 @@ def measure(context):
         raise NotApplicable("; ".join(left) or "no group has differential equations")
     noise = held_noise(held, context.trials, context.seed)
     trials = replace(context.trials, inputs={**context.trials.inputs, **noise})
-    first, second = (
-        context.correct(
-            context.run(model, trials, more_inputs=tuple(noise), random_seed=context.seed).outputs
-        )
-        for model in (own, other.with_method(methods))
-    )
+    outputs = {
+        where: context.run(model, trials, more_inputs=tuple(noise), random_seed=context.seed).outputs
+        for where, model in (("as trained", own), ("with the other method", other.with_method(methods)))
+    }
+    first, second = map(context.correct, outputs.values())
     named = ", ".join(f"{name} by {method}" for name, method in methods.items())
     return equivalence_finding(
         second,
@@ -36,6 +35,7 @@ def measure(context):
         context.margins["integrator"],
         f"{second.mean():.0%} with {named}, {first.mean():.0%} as trained",
         left,
+        outputs,
         **{
             "methods": methods,
             "as trained": float(first.mean()),

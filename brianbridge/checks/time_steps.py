@@ -1,8 +1,7 @@
 """Rung 6: the network at finer time steps, on the same Brownian path, and the causes of what changes."""
 
-from dataclasses import replace
-
 import numpy as np
+from brian2 import volt
 
 from brianbridge.analysis import interval_variability
 from brianbridge.checks.attribution import CAUSES, with_causes
@@ -11,41 +10,47 @@ from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.fine_tuning import fine_tuning, table_of
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
 from brianbridge.checks.step_dependence import step_dependence
+from brianbridge.checks.thresholds import watched
+from brianbridge.model.equation_text import variable_dimensions
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import attribution_of_rates
+from brianbridge.simulation.initial_states import drawn_states
 
 __all__ = ["draw", "measure"]
 
 NUDGE = 1e-12  # volts: 1e-9 mV
+ROUNDING = 1e-12  # of a mean: a spread below is none
+NUDGED_PART = 1e-9  # of the range of what is no potential
 
 
 def measure(context):
     """Spike trains at finer steps against those of the training's step: the same trials, the same path.
 
-    Their distance is set against that of two draws of the noise, and of a nudge of 1e-9 mV.
+    Their distance is set against that of two draws of the noise, and of a nudge of the membrane potentials. A
+    network without noise has no such draws: what changes is measured, and not judged.
     """
     dependent = step_dependence(context.trained.model)
     if dependent:
         raise NotApplicable(f"{dependent}: another time step is another model")
     places = noise_places(context.model)
-    if not places or any(function != "randn" for function, _ in places.values()):
-        raise NotApplicable("needs Gaussian noise (xi), and nothing else that is random")
+    if any(function != "randn" for function, _ in places.values()):
+        raise NotApplicable("random numbers other than Gaussian noise (xi) have no path for several steps")
     factors = _factors(context)
-    path = drawn_noise(context.model, context.few, context.seed, factors[-1])
-    runs = {factor: _run(context, context.model, path, factor, factors[-1]) for factor in factors}
+    course = _Course(context, factors[-1])
+    runs = {factor: course.run(context.model, factor) for factor in factors}
     reference, finest = runs[1], runs[factors[-1]]
     if not any(spikes.sizes["spike"] for spikes in reference.spikes.values()):
         raise NotApplicable("no neuron spikes at the training's time step")
-    null = distances(reference, _with_other_noise(context))
-    nudged = distances(reference, _run(context, _nudged(context.model), path, 1, factors[-1]))
+    nudge, said = _nudge(context.model, reference)
     tuned, tuning = fine_tuning(context, finest.dt)
-    causes = _causes(context, path, factors[-1], reference, finest)
-    causes.append(_tuned_row(context, tuned, path, factors[-1], reference))
+    causes = _causes(context, course, reference, finest)
+    causes.append(_tuned_row(course, tuned, reference))
     data = {
         "trials": len(context.few),
         "steps": [_row(run, reference) for run in runs.values()],
-        "other noise": {"Victor-Purpura": null[0], "van Rossum": null[1]},
-        "nudged by 1e-9 mV": {"Victor-Purpura": nudged[0], "van Rossum": nudged[1]},
+        "other noise": _distances(reference, course.with_other_noise()) if places else None,
+        "nudge": {"by": said}
+        | (_distances(reference, course.run(context.model, 1, nudge)) if nudge else _distances()),
         "attribution": causes,
         "fine-tuning": tuning,
     }
@@ -53,16 +58,29 @@ def measure(context):
 
 
 def _finding(data, margin):
-    rows, null = data["steps"], data["other noise"]["Victor-Purpura"]
+    rows, other, nudge = data["steps"], data["other noise"], data["nudge"]
     worst = max(row["Victor-Purpura"] for row in rows[1:])
+    value = f"Victor-Purpura distance {worst:.3g} to the training's step"
+    rates = "mean rates " + ", ".join(f"{row['rate (Hz)']:.3g} Hz" for row in rows)
+    nudged = nudge["by"]
+    if nudge["Victor-Purpura"] is not None:
+        nudged = f"a nudge of {nudged} has {nudge['Victor-Purpura']:.2g}"
+    if other is None:
+        return Finding(
+            "not applicable",
+            value=f"{value}; {rates}",
+            reason="the network has no noise of its own (xi) by which the distance could be judged; rung 7 "
+            f"judges its performance. {nudged[0].upper()}{nudged[1:]}",
+            data=data,
+            tables=_tables(data),
+        )
+    null = other["Victor-Purpura"]
     passed = worst <= margin * null
     return Finding(
         verdict(passed),
-        value=f"Victor-Purpura distance {worst:.3g} to the training's step, {null:.3g} between two draws "
-        "of the noise; mean rates " + ", ".join(f"{row['rate (Hz)']:.3g} Hz" for row in rows),
+        value=f"{value}, {null:.3g} between two draws of the noise; {rates}",
         reason="" if passed else "a finer step takes spikes farther than another noise does",
-        detects=f"a distance of {margin * null:.3g}; a nudge of 1e-9 mV has "
-        f"{data['nudged by 1e-9 mV']['Victor-Purpura']:.2g}",
+        detects=f"a distance of {margin * null:.3g}; {nudged}",
         data=data,
         tables=_tables(data),
     )
@@ -70,13 +88,15 @@ def _finding(data, margin):
 
 def _tables(data):
     why = data["fine-tuning"].get("reason")
+    noise = ", noise on the same Brownian path" if data["other noise"] else ""
     return [
         _table(
             "The network at finer time steps",
             data["steps"],
-            f"n = {data['trials']} trials, inputs held, noise on the same Brownian path. Distances: "
+            f"n = {data['trials']} trials from the same states, inputs held{noise}. Distances: "
             "means of single spike trains to those at the training's step (cost 1/(10 ms), time constant "
-            "10 ms); effect sizes: Cohen's d of paired neurons.",
+            "10 ms); effect sizes: Cohen's d of paired neurons, without a value where all neurons change by "
+            "exactly as much.",
         ),
         _table(
             "What changes with the time step",
@@ -97,27 +117,71 @@ def _factors(context):
     return [1, *factors]
 
 
-def _run(context, model, path, factor, finest):
-    noise = coarsened(path, finest // factor)
-    return context.run(model, context.few, context.training_dt / factor, noise=noise)
+class _Course:
+    """The same few trials at several time steps: from the same states, on the same Brownian path."""
+
+    def __init__(self, context, finest):
+        self.context, self.finest = context, finest
+        self.path = drawn_noise(context.model, context.few, context.seed, finest)
+
+    def run(self, model, factor, nudge=()):
+        """At the training's step divided by a factor; each variable of the nudge starts higher by so much."""
+        noise = coarsened(self.path, self.finest // factor)
+        return self._run(model, self.context.training_dt / factor, noise, dict(nudge))
+
+    def with_other_noise(self):
+        """At the training's step, on a path of its own."""
+        noise = drawn_noise(self.context.model, self.context.few, self.context.seed + 1)
+        return self._run(self.context.model, None, noise, {})
+
+    def _run(self, model, dt, noise, nudge):
+        trials = self.context.few
+        initial = drawn_states(model, len(trials), self.context.seed)
+        for name, difference in nudge.items():
+            group, _, variable = name.partition(".")
+            same = np.tile(model[group].values[variable], (len(trials), 1))
+            initial[name] = initial.get(name, same) + difference
+        return self.context.run(model, trials, dt, noise=noise, initial=initial)
 
 
-def _with_other_noise(context):
-    noise = drawn_noise(context.model, context.few, context.seed + 1)
-    return context.run(context.model, context.few, noise=noise)
+def _nudge(model, reference):
+    """By how much the variables that are compared with thresholds start higher, and that in words.
+
+    Returns
+    -------
+    dict of str to float
+        SI, by ``'group.variable'``.
+    str
+    """
+    nudge, said = {}, {}
+    for group in model.groups:
+        variable = watched(group)
+        if variable is None:
+            continue
+        name = f"{group.name}.{variable}"
+        if variable_dimensions(group.equations)[variable] is volt.dim:
+            nudge[name], said["1e-9 mV"] = NUDGE, None
+        else:
+            seen = np.array([final[name] for final in reference.final])
+            nudge[name] = NUDGED_PART * (np.ptp(seen) or np.abs(seen).max() or 1.0)
+            said[f"{NUDGED_PART:g} of the range of {name}"] = None
+    return nudge, ", ".join(said) or "no variable could be nudged: thresholds name no state"
+
+
+def _distances(reference=None, run=None):
+    """By their names; None without a run."""
+    found = (None, None) if run is None else distances(reference, run)
+    return dict(zip(("Victor-Purpura", "van Rossum"), found))
 
 
 def _row(run, reference):
-    victor_purpura, van_rossum = distances(reference, run)
     seen, before = _statistics(run), _statistics(reference)
     row = {
         "dt (ms)": run.dt * 1e3,
         "rate (Hz)": float(_mean(seen["rate"])),
         "CV": float(_mean(seen["CV"])),
         "correlation": float(_mean(seen["correlation"])),
-        "Victor-Purpura": victor_purpura,
-        "van Rossum": van_rossum,
-    }
+    } | _distances(reference, run)
     return row | {f"d of {name}": _cohens_d(seen[name], before[name]) for name in seen}
 
 
@@ -158,47 +222,40 @@ def _cohens_d(seen, before):
     """Mean of the paired differences over their standard deviation."""
     difference = (seen - before)[np.isfinite(seen - before)]
     spread = difference.std(ddof=1) if len(difference) > 1 else 0.0
-    return float(difference.mean() / spread) if spread > 0 else 0.0
+    mean = difference.mean() if len(difference) else 0.0
+    if spread > ROUNDING * abs(mean):
+        return float(mean / spread)
+    return float(np.copysign(np.inf, mean)) if mean else 0.0  # all neurons change by exactly as much
 
 
-def _nudged(model):
-    """Membrane potentials start 1e-9 mV higher."""
-    groups = []
-    for group in model.groups:
-        values, initial = dict(group.values), dict(group.initial)
-        if "spike" in getattr(group, "events", {}) and "v" in values:
-            values["v"] = values["v"] + NUDGE
-            if "v" in initial:
-                initial["v"] = f"({initial['v']}) + {NUDGE!r}*volt"
-        groups.append(replace(group, values=values, initial=initial))
-    return replace(model, groups=tuple(groups))
-
-
-def _causes(context, path, factor, reference, finest):
+def _causes(context, course, reference, finest):
     """Rate and distance at the finest step, with more and more causes undone."""
     rows = [_cause_row("training's step", reference, reference), _cause_row("as is", finest, reference)]
-    for number, name in enumerate(CAUSES, start=1):
-        model = with_causes(context.model, CAUSES[:number], context.training_dt, finest.dt)
-        rows.append(_cause_row(name, _run(context, model, path, factor, factor), reference))
+    model = context.model
+    for name in CAUSES:
+        changed = with_causes(model, [name], context.training_dt, finest.dt)
+        if changed is model:
+            rows.append(_empty_row(f"{name}: nothing to change"))
+        else:
+            rows.append(_cause_row(name, course.run(changed, course.finest), reference))
+        model = changed
     return rows
 
 
-def _tuned_row(context, tuned, path, factor, reference):
+def _tuned_row(course, tuned, reference):
     """The network as it is, after fine-tuning."""
     if tuned is None:
-        return {"cause": "fine-tuned: not run", "rate (Hz)": None, "Victor-Purpura": None, "van Rossum": None}
-    return _cause_row("fine-tuned", _run(context, tuned, path, factor, factor), reference)
+        return _empty_row("fine-tuned: not run")
+    return _cause_row("fine-tuned", course.run(tuned, course.finest), reference)
+
+
+def _empty_row(name):
+    return {"cause": name, "rate (Hz)": None} | _distances()
 
 
 def _cause_row(name, run, reference):
     rates = np.concatenate([run.rates(group).values for group in run.spikes])
-    victor_purpura, van_rossum = distances(reference, run)
-    return {
-        "cause": name,
-        "rate (Hz)": float(rates.mean()),
-        "Victor-Purpura": victor_purpura,
-        "van Rossum": van_rossum,
-    }
+    return {"cause": name, "rate (Hz)": float(rates.mean())} | _distances(reference, run)
 
 
 def _table(title, rows, caption):
@@ -210,11 +267,14 @@ def draw(finding):
     rows = finding.data.get("attribution")
     if not rows:
         return []
+    other = finding.data["other noise"]
+    null = (other or finding.data["nudge"])["Victor-Purpura"]
+    of_null = "two draws of the noise" if other else "the trials and those with the nudge"
     figure = attribution_of_rates(
         [row["cause"] for row in rows],
         np.array([row["rate (Hz)"] for row in rows], dtype=float),
         np.array([row["Victor-Purpura"] for row in rows], dtype=float),
-        finding.data["other noise"]["Victor-Purpura"],
+        np.nan if null is None else null,
     )
     return [
         CaptionedFigure(
@@ -222,7 +282,7 @@ def draw(finding):
             "Mean rate, and mean Victor-Purpura distance to the spikes at the training's step, of n = "
             f"{finding.data['trials']} trials on the same path: at the training's step, at the finest one "
             "as it is, there with one cause after the other undone, and there as it is after fine-tuning. "
-            "Dashed: first rate; distance between two draws of the noise.",
+            f"Dashed: first rate; distance between {of_null}.",
             "Rates and distances of spike trains, with one cause of the change after the other undone",
             "What changes with the time step",
         )

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import brian2
 import numpy as np
 import torch
 
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.simulation.initial_states import drawn_states
 from brianbridge.simulation.result import SimulatedTrials
 from brianbridge.simulation.trials import simulate
 from brianbridge.surrogate.module import Surrogate
@@ -83,7 +82,7 @@ def same_trials(trained, trials, *, live=None, record=(), seed=0):
     -------
     SameTrials
     """
-    initial = _initial_states(trained.model, len(trials), seed)
+    initial = drawn_states(trained.model, len(trials), seed)
     surrogate = Surrogate(trained.model, dtype=torch.float64, exact=True)
     spiking = [group.name for group in trained.model.groups if "spike" in getattr(group, "events", {})]
     records = surrogate(
@@ -102,18 +101,3 @@ def same_trials(trained, trials, *, live=None, record=(), seed=0):
             trained, trials, live=live, noise=noise, initial=initial, target="numpy", record=record
         ),
     )
-
-
-def _initial_states(model, number, random_seed):
-    """States that start with an expression, drawn by Brian2 for each trial: (batch, n)."""
-    live = rebuild(model)
-    set_aside(live.groups.values())
-    drawn = {f"{group.name}.{variable}": [] for group in model.groups for variable in group.initial}
-    brian2.seed(random_seed)
-    for _ in range(number):
-        for group in model.groups:
-            for variable, expression in group.initial.items():
-                setattr(live[group.name], variable, expression)
-                value = live[group.name].variables[variable].get_value()
-                drawn[f"{group.name}.{variable}"].append(np.array(value))
-    return {name: np.stack(values) for name, values in drawn.items()}

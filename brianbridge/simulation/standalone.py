@@ -157,7 +157,7 @@ def _code(job):
     inputs = {timed.name: np.zeros_like(timed.values) for timed in job.model.inputs}
     model = job.model.with_values(zeros).with_inputs(inputs)
     functions = tuple(map(id, model.functions.values()))  # which are no part of the hash
-    return model.hash, functions, job.record, job.steps, tuple(sorted(job.noise))
+    return model.hash, functions, job.record, job.steps, tuple(sorted(job.noise)), tuple(sorted(job.initial))
 
 
 def _compiling():
@@ -198,7 +198,8 @@ class Program:
             active.insert_code("main", seeding)
             for group in job.model.groups:
                 for variable, expression in group.initial.items():
-                    setattr(live[group.name], variable, expression)
+                    if f"{group.name}.{variable}" not in job.initial:
+                        setattr(live[group.name], variable, expression)
             live.network.run(job.duration, namespace={})
             self._compile(active)
             self.inputs = {name: array.name for name, array in live.inputs.items()}
@@ -275,6 +276,7 @@ class Program:
             for key, values in job.noise.items()
             if key in self.noise
         ]
+        given += [_argument(folder, name, self._typed(name, v[trial])) for name, v in job.initial.items()]
         seed = {} if job.seed is None else {SEED: str(job.seed + trial)}
         command = [str(self.folder / "main"), "--results_dir", f"{results}{os.sep}", *common, *given]
         with open(folder / "output.txt", "w+") as output:
@@ -291,6 +293,11 @@ class Program:
         recorded = self._read(job, results)
         shutil.rmtree(folder, ignore_errors=True)
         return recorded
+
+    def _typed(self, name, values):
+        """Values with the type that a variable has in the compiled program."""
+        group, _, variable = name.partition(".")
+        return np.asarray(values, dtype=self.files[group, variable][1])
 
     def _read(self, job, results):
         def read(key):

@@ -61,8 +61,8 @@ def simulate(
     noise : dict of str to ndarray, shape (steps, trials, n), optional
         Random numbers to replay, as in `Records.noise`, in place of fresh ones.
     initial : dict of str to ndarray, shape (trials, n), optional
-        Runtime and surrogate: states at the beginning of each trial, SI, by ``'group.variable'``; the others
-        start as the model says.
+        States at the beginning of each trial, SI, by ``'group.variable'``; the others start as the model
+        says.
     random_seed : int, optional
         Draws the trials and seeds the noise: trial k has ``random_seed + k``. Devices draw different numbers
         from one seed.
@@ -93,8 +93,6 @@ def simulate(
         If the device cannot be used here; the message says what to install.
     """
     settings = _settings(device, live=live, target=target, together=together, processes=processes)
-    if initial and device.endswith("standalone"):
-        raise ValueError(f"initial= is for device='runtime' and 'surrogate', not for {device!r}.")
     task, trials = asked_trials(trained, task, trials, random_seed)
     model = trained.model if dt is None else trained.model.with_dt(seconds_of(dt))
     model = model if method is None else model.with_method(method)

@@ -1,0 +1,40 @@
+"""Trials in which a network is lost: its output is not finite any more."""
+
+import numpy as np
+
+__all__ = ["diverged", "held_finite", "with_lost_trials"]
+
+
+def diverged(output):
+    """Which trials of an output (time, trial, output) are lost: bool (trials,)."""
+    return ~np.isfinite(np.asarray(output, dtype=float)).all(axis=(0, 2))
+
+
+def held_finite(output):
+    """The output with zeros for the whole of each lost trial, so that a task can judge the others."""
+    output = np.asarray(output, dtype=float)
+    return np.where(diverged(output)[None, :, None], 0.0, output)
+
+
+def with_lost_trials(ending, lost, trials, margin):
+    """A verdict that lost trials turn into a failure, and what there is to say of them.
+
+    Two runs that lose the same trials have the same performance: it takes more than the comparison to fail.
+
+    Parameters
+    ----------
+    ending : str
+        The verdict without them.
+    lost : dict of str to int
+        How many trials are lost, by where.
+    trials : int
+    margin : float
+        The share of the trials that may be lost.
+
+    Returns
+    -------
+    ending : str
+    said : list of str
+    """
+    said = [f"{count} of {trials} trials diverged {where}" for where, count in lost.items() if count]
+    return ("fail" if max(lost.values()) > margin * trials else ending), said

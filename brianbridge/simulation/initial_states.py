@@ -1,0 +1,40 @@
+"""States that start with an expression, drawn in advance: the same for every run that is compared."""
+
+import brian2
+import numpy as np
+
+from brianbridge.model.rebuild import rebuild, set_aside
+
+__all__ = ["drawn_states"]
+
+
+def drawn_states(model, trials, random_seed):
+    """Draw the states that start with an expression (``group.initial``), for each trial.
+
+    Brian2 evaluates these expressions anew in every run, and its devices draw different numbers from one
+    seed.
+
+    Parameters
+    ----------
+    model : Model
+    trials : int
+        How many.
+    random_seed : int
+        For the random numbers.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (trials, n)
+        SI, by ``'group.variable'``, as `simulate` takes them.
+    """
+    live = rebuild(model)
+    set_aside(live.groups.values())
+    drawn = {f"{group.name}.{variable}": [] for group in model.groups for variable in group.initial}
+    brian2.seed(random_seed)
+    for _ in range(trials):
+        for group in model.groups:
+            for variable, expression in group.initial.items():
+                setattr(live[group.name], variable, expression)
+                value = live[group.name].variables[variable].get_value()
+                drawn[f"{group.name}.{variable}"].append(np.array(value))
+    return {name: np.stack(values) for name, values in drawn.items()}
