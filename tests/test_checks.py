@@ -11,7 +11,7 @@ from brian2 import Hz, Network, NeuronGroup, PoissonGroup, Synapses, TimedArray,
 
 import brianbridge as bb
 from brianbridge.analysis import equivalence_of_paired_proportions
-from brianbridge.checks import LADDER, checked_task, mutants, reproduce, running
+from brianbridge.checks import LADDER, checked_task, controls, mutants, reproduce, running
 from brianbridge.checks.attribution import CAUSES, with_causes
 from brianbridge.checks.constraints import _not_the_same
 from brianbridge.checks.context import Context, Sizes
@@ -151,7 +151,7 @@ def test_pruning_is_noticed_where_the_pruned_weights_matter(relaying, monkeypatc
     assert climb(relaying, "perturbation", model=mutant) == {"perturbation": "fail"}
 
 
-def test_all_recurrent_projections_are_pruned(decided):
+def test_all_recurrent_projections_are_pruned_and_left_out_of_a_control(decided):
     stimulus = TimedArray(np.zeros((1, 4)), dt=1 * ms, name="stimulus")  # noqa: F841 - of the equations
     drive = "dv/dt = (1.2 + 5*stimulus(t, i % 4) + u - v)/(20*ms) : 1\nu : 1"
     excitatory, inhibitory = (
@@ -173,6 +173,8 @@ def test_all_recurrent_projections_are_pruned(decided):
     report = bb.check(own, only=["perturbation"], progress=False)
     assert "errors" not in report.data, report.data["errors"]
     assert report.data["perturbation"]["synapses"] == ["E_E", "E_I", "I_E", "I_I"]
+    left = controls.without_recurrence(model, "out.v")
+    assert {g.name for g in left.groups if hasattr(g, "i")} == {"source_E", "E_out", "back"}
 
 
 def test_a_disguised_network_does_what_it_did(trained):

@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 from brianbridge.analysis import holm, wilson_interval
 from brianbridge.checks.finding import Finding, Table, verdict
 from brianbridge.checks.readout import refitted_output
+from brianbridge.checks.recurrence import recurrent_projections
 from brianbridge.model.constraints import Dale
 
 __all__ = ["measure", "with_shuffled_values", "without_recurrence"]
@@ -82,7 +83,7 @@ def _networks(context):
     yield "shuffled values", _shuffled(context), True
     if context.untrained is not None:
         yield "untrained", context.untrained, True
-    without = without_recurrence(context.model)
+    without = without_recurrence(context.model, context.trained.output)
     if without is not None:
         yield "W = 0", without, False
 
@@ -131,11 +132,9 @@ def with_shuffled_values(model, seed):
     return model.with_values(values)
 
 
-def without_recurrence(model):
-    """A model without the synapses from a group to itself; None where there are none."""
-    recurrent = [
-        group for group in model.groups if hasattr(group, "i") and group.source[0] == group.target[0]
-    ]
+def without_recurrence(model, output):
+    """A model without its recurrent synapses; None where there are none, or others are linked to them."""
+    recurrent = recurrent_projections(model, output)
     if not recurrent:
         return None
     names = {group.name for group in recurrent}

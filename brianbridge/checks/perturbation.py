@@ -3,6 +3,7 @@
 from brianbridge import perturb
 from brianbridge.checks.finding import NotApplicable
 from brianbridge.checks.performance import equivalence_finding
+from brianbridge.checks.recurrence import recurrent_projections
 from brianbridge.model.equation_text import variable_dimensions
 
 __all__ = ["measure"]
@@ -15,7 +16,7 @@ def measure(context):
 
     Of each projection a tenth goes, since their weights need not have the same unit.
     """
-    recurrent = _recurrent(context.model, context.trained.output)
+    recurrent = recurrent_projections(context.model, context.trained.output)
     weighted = [group for group in recurrent if "w" in variable_dimensions(group.equations)]
     pruned_ones = [group.name for group in weighted if round(SHARE * group.n)]
     if not pruned_ones:
@@ -41,29 +42,3 @@ def measure(context):
         intact=float(intact.mean()),
         pruned=float(correct.mean()),
     )
-
-
-def _recurrent(model, output):
-    """Projections on a closed path through the network, such as from E to I and back.
-
-    What comes in and what is read out lies on none. An output that is fed back does, but its synapses are
-    the readout's, unless the network has no others.
-    """
-    projections = [group for group in model.groups if hasattr(group, "i")]
-    readout = output.partition(".")[0]
-    inner = [group for group in projections if readout not in (group.source[0], group.target[0])]
-    return _on_closed_paths(inner) or _on_closed_paths(projections)
-
-
-def _on_closed_paths(projections):
-    """Those from whose targets a path leads back to their sources."""
-    return [p for p in projections if p.source[0] in _reached(p.target[0], projections)]
-
-
-def _reached(start, projections):
-    """Groups to which a path leads from one."""
-    reached, last = {start}, {start}
-    while last:
-        last = {p.target[0] for p in projections if p.source[0] in last} - reached
-        reached |= last
-    return reached
