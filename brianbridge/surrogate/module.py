@@ -84,7 +84,8 @@ class Surrogate(nn.Module):
             )
         self.model = model
         self.ops = Operations(dtype, exact, smooth, reset_gradient)
-        self._backend = Backend(backend, self.ops, device, segment)
+        self._backend = Backend(backend, self.ops, segment)
+        self._backend.check(device)
         self._live = rebuild(model)
         set_aside(self._live.groups.values())  # it lends its names and equations, and never runs
         self.program = program_of(model, self._live)
@@ -107,8 +108,8 @@ class Surrogate(nn.Module):
 
     @property
     def backend(self):
-        """Who takes the steps: ``'compiled'`` or ``'eager'``."""
-        return "compiled" if self._backend.compiled else "eager"
+        """Who takes the steps: ``'compiled'`` or ``'eager'``; after a simulation, who took its steps."""
+        return "compiled" if self._backend.is_compiled(self.device) else "eager"
 
     # -- values ---------------------------------------------------------------------------------------
 
@@ -231,7 +232,7 @@ class Surrogate(nn.Module):
             smooth=self.ops.smooth,
             reset_gradient=self.ops.reset_gradient,
             segment=self._backend.segment,
-            backend="eager" if self.backend == "eager" else None,
+            backend=None if self._backend.in_c(self.device) else "eager",
         )
         twin.parameter = self.parameter
         return twin
@@ -301,6 +302,7 @@ class Surrogate(nn.Module):
         -------
         Records
         """
+        self._backend.check(self.device)
         names, monitors = self._wanted(record)
         compiled = self._compile(names, when, monitors)
         run = self._start(compiled, inputs, duration, initial, noise, batch, seed)
@@ -333,6 +335,7 @@ class Surrogate(nn.Module):
         -------
         Stepper
         """
+        self._backend.leave("has no stepper", "Surrogate.stepper runs in PyTorch")
         compiled = self._compile()
         with torch.no_grad():
             run = self._start(compiled, inputs, steps * self.dt, initial, noise, batch, seed)
@@ -370,7 +373,7 @@ class Surrogate(nn.Module):
         """Take all steps."""
         constants = compiled.prelude(run.parameters, self.ops.dtype)
         self._check_constants(compiled, constants)
-        return self._backend.advance(compiled, run, constants)
+        return self._backend.advance(compiled, run, constants, self.device)
 
     def _check_constants(self, compiled, constants):
         """A singular exact integrator shows as a NaN in what is computed once from the parameters."""
