@@ -146,8 +146,8 @@ def _run(*command):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(
-            f"The C compiler {shlex.join(compiler())} failed on a generated kernel. Surrogate(backend='eager') "
-            f"does without it. It said:\n{done.stderr[:2000]}"
+            f"The C compiler {shlex.join(compiler())} failed on a generated kernel. "
+            f"Surrogate(backend='eager') does without it. It said:\n{done.stderr[:2000]}"
         )
 
 

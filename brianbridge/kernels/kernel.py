@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from brianbridge.kernels.call import TORCH_TYPES, Call
 from brianbridge.kernels.compiler import library
@@ -244,13 +245,16 @@ class _Simulated(torch.autograd.Function):
     @staticmethod
     def forward(ctx, kernel, constants, feed, *tensors):
         ctx.call = Call(kernel, constants, feed, [t.detach() for t in tensors], taping=True)
+        ctx.save_for_backward(*ctx.call.read_again)  # so that PyTorch notices if somebody changes them
         outputs = ctx.call.forward()
         ctx.mark_non_differentiable(*(o for o, varies in zip(outputs, kernel.varying) if not varies))
         ctx.set_materialize_grads(False)
         return tuple(outputs)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *upstream):
+        _ = ctx.saved_tensors  # an error if one was changed
         wanted = ctx.needs_input_grad[3:]
         gradients = ctx.call.backward(upstream, wanted)
         return None, None, None, *gradients

@@ -88,6 +88,9 @@ class _Segment:
             *(run.inputs[name] for name in self.inputs),
             *(run.noise[key].rows for key in self.noise),
         ]
+        given = [noise.rows for noise in run.noise.values() if isinstance(noise, GivenNoise)]
+        #: All that is read again besides states.
+        self.read_again = [*run.inputs.values(), *given, *(c for c in constants if torch.is_tensor(c))]
 
     def __call__(self, tensors):
         tensors = list(tensors)
@@ -113,7 +116,8 @@ class _Recomputed(torch.autograd.Function):
     def forward(ctx, segment, *tensors):
         ctx.segment = segment
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors)
+        # all that is read again, so that PyTorch notices if somebody changes it
+        ctx.save_for_backward(*tensors, *segment.read_again)
         return segment(tensors)
 
     @staticmethod
@@ -121,8 +125,7 @@ class _Recomputed(torch.autograd.Function):
         needed = ctx.needs_input_grad[1:]
         with torch.enable_grad():
             tensors = [
-                tensor.detach().requires_grad_(needs)
-                for tensor, needs in zip(ctx.saved_tensors, needed, strict=True)
+                tensor.detach().requires_grad_(needs) for tensor, needs in zip(ctx.saved_tensors, needed)
             ]
             outputs = ctx.segment(tensors)
         pairs = [(o, u) for o, u in zip(outputs, upstream, strict=True) if o.requires_grad and u is not None]
