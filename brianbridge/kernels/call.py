@@ -71,7 +71,7 @@ class Call:
 
     def __del__(self):
         if self.handle:
-            self.kernel._release(self.handle)
+            self.kernel.release(self.handle)
 
     # -- arguments ------------------------------------------------------------------------------------
 
@@ -238,6 +238,13 @@ class Call:
             raise two_at_once(list(self.kernel.routes)[self.twice[0] - 1])
         # as other tensors: these would keep the graph, and with it this call, alive for ever
         return [tensor.detach() for tensor in (*self.outputs, *states, *histories)]
+
+    def events_sent(self):
+        """Events in one step of one trial, on average, of every kind; after a forward pass with a tape."""
+        steps = self.feed.steps * self.feed.batch
+        return [
+            self.kernel.code.events_sent(self.handle, number) / steps for number in range(len(self.histories))
+        ]
 
     def backward(self, upstream, wanted):
         """Gradients of all tensors that want one, from those of all outputs."""
