@@ -76,12 +76,12 @@ class Backend:
             return f"the device {str(device)!r} runs in PyTorch"
         return obstacle()
 
-    def advance(self, compiled, run, constants, device):
+    def advance(self, generated, run, constants, device):
         """Take all steps of a run.
 
         Parameters
         ----------
-        compiled : CompiledStep
+        generated : GeneratedStep
         run : Run
         constants : tuple
             From its prelude.
@@ -94,30 +94,30 @@ class Backend:
         state : tuple
             After the last step.
         """
-        self.last = compiled
-        if self.in_c(device) and compiled not in self.left:
+        self.last = generated
+        if self.in_c(device) and generated not in self.left:
             try:
-                return self._advance_compiled(compiled, run, constants)
+                return self._advance_compiled(generated, run, constants)
             except NotCompilable as reason:
                 self.leave(f"cannot take this network: {reason}", str(reason))
-                self.left.add(compiled)
+                self.left.add(generated)
         length = run.steps
         if self.segment is not None and torch.is_grad_enabled():
             automatic = self.segment == "auto"
             length = segment_length(run.state, run.steps) if automatic else self.segment
-        return advance_in_segments(compiled, run, constants, length)
+        return advance_in_segments(generated, run, constants, length)
 
-    def _advance_compiled(self, compiled, run, constants):
-        if compiled not in self.routes:
-            self.routes[compiled] = routes_of(compiled.program)
-        routes = self.routes[compiled]
-        feed = self._feed(compiled, run, routes)
-        key = compiled, *map(_kind, constants), *map(_kind, feed.tensors)
+    def _advance_compiled(self, generated, run, constants):
+        if generated not in self.routes:
+            self.routes[generated] = routes_of(generated.program)
+        routes = self.routes[generated]
+        feed = self._feed(generated, run, routes)
+        key = generated, *map(_kind, constants), *map(_kind, feed.tensors)
         if key not in self.kernels:
             gradients = {key: _in_c(gradient) for key, gradient in run.gradients.items()}
             self.kernels[key] = Kernel(
-                compiled.rendered,
-                compiled.program,
+                generated.rendered,
+                generated.program,
                 routes,
                 constants,
                 feed,
@@ -127,15 +127,15 @@ class Backend:
             )
         kernel = self.kernels[key]
         recorded, states, histories = kernel.advance(constants, feed)
-        events = dict(zip(compiled.rendered.events, histories, strict=True))
+        events = dict(zip(generated.rendered.events, histories, strict=True))
         past = [
             tuple(events[event][:, routes[name].offset + j] for j in range(longest))
-            for name, event, longest in compiled.rendered.pathways
+            for name, event, longest in generated.rendered.pathways
         ]
-        return recorded, (*states, *(events[e][:, 0] for e in compiled.rendered.events), *past)
+        return recorded, (*states, *(events[e][:, 0] for e in generated.rendered.events), *past)
 
-    def _feed(self, compiled, run, routes):
-        rendered = compiled.rendered
+    def _feed(self, generated, run, routes):
+        rendered = generated.rendered
         noise, draws, firsts = [], [], []
         for key in rendered.noise:
             rows = run.noise[key]
@@ -145,7 +145,7 @@ class Backend:
             firsts.append(rows.first)
         for event in rendered.events:
             rows = run.rows.get(f"spikes {event}")
-            every = compiled.program.every(compiled.program.event_dt(event))
+            every = generated.program.every(generated.program.event_dt(event))
             first, last = -(-run.first // every), -(-(run.first + run.steps) // every)
             noise.append(self._sent(rows, first, last))
             firsts.append(first)
@@ -155,7 +155,7 @@ class Backend:
             steps=run.steps,
             states={key: run.state[key] for key in rendered.states},
             histories={event: self._history(event, rendered, routes, run.state) for event in rendered.events},
-            inputs={key: run.inputs[key] for key in compiled.program.inputs},
+            inputs={key: run.inputs[key] for key in generated.program.inputs},
             noise=noise,
             noise_first=firsts,
             draws=draws,
