@@ -20,7 +20,8 @@ RECORD = ["cells.v", "cells"]
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty cache of its own."""
+    """An empty cache of its own, after the compiler was tried."""
+    assert not compiler.obstacle()
     monkeypatch.setenv("BRIANBRIDGE_CACHE", str(tmp_path))
     return tmp_path / "brianbridge" / "kernels"
 
@@ -211,19 +212,103 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     assert list(tmp_path.glob("brianbridge-*/kernels/*.so"))
 
 
+@pytest.fixture
+def unwritable(tmp_path, monkeypatch):
+    """A cache that is there but takes no files, and an empty folder for temporary ones."""
+    (tmp_path / "brianbridge").mkdir()
+    (tmp_path / "brianbridge" / "kernels").symlink_to("/proc/self/fdinfo")
+    monkeypatch.setenv("BRIANBRIDGE_CACHE", str(tmp_path))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(compiler.tempfile, "tempdir", str(temporary))
+    yield temporary
+    compiler._private_folder.cache_clear()
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fdinfo").exists(), reason="no /proc")
+
+
+@needs_proc
+def test_a_cache_that_takes_no_files(unwritable):
+    assert answer(42) == 42
+    (folder,) = unwritable.iterdir()
+    assert folder.name == f"brianbridge-{os.getuid()}" and folder.stat().st_mode & 0o777 == 0o700
+    assert len(list(folder.glob("kernels/*.so"))) == 1
+
+
+@needs_proc
+@pytest.mark.parametrize("planted", ["writable", "link", "foreign"])
+def test_temporary_libraries_of_other_users_are_not_loaded(planted, unwritable, monkeypatch):
+    folder = unwritable / f"brianbridge-{os.getuid()}"
+    if planted == "link":
+        (unwritable / "elsewhere").mkdir()
+        folder.symlink_to(unwritable / "elsewhere")
+    else:
+        folder.mkdir()
+    if planted == "writable":
+        folder.chmod(0o777)
+    if planted == "foreign":
+        own = os.getuid()
+        folder = folder.rename(unwritable / f"brianbridge-{own + 1}")
+        monkeypatch.setattr(compiler.os, "getuid", lambda: own + 1)
+    assert answer(42) == 42
+    assert not list(folder.iterdir())
+    (private,) = (path for path in unwritable.iterdir() if path.name not in (folder.name, "elsewhere"))
+    assert private.stat().st_mode & 0o777 == 0o700 and list(private.glob("kernels/*.so"))
+
+
 # -- compilers that fail, or are not there --------------------------------------------------------------
 
 
-def test_a_failing_compiler_is_quoted(folder, monkeypatch):
+@pytest.fixture
+def untried():
+    """Find the compiler anew, and try it anew."""
+    kept = compiler.compiler, compiler.obstacle, compiler._machine
+    for found in kept:
+        found.cache_clear()
+    yield
+    for found in kept:
+        found.cache_clear()
+
+
+def test_a_kernel_on_which_a_compiler_fails_is_an_error(folder, monkeypatch):
     monkeypatch.setattr(compiler, "FLAGS", (*compiler.FLAGS, "--no-such-option"))
     with pytest.raises(RuntimeError, match=r"(?s)C compiler .* failed.*backend='eager'.*no-such-option"):
-        simulate(Surrogate(model_of(), backend="compiled"))
+        simulate(Surrogate(model_of()))
     assert not list(folder.iterdir())
 
 
+def test_a_compiler_that_fails_on_everything(folder, untried, said, monkeypatch):
+    monkeypatch.setattr(compiler, "FLAGS", (*compiler.FLAGS, "--no-such-option"))
+    surrogate = Surrogate(model_of())
+    assert surrogate.backend == "eager"
+    assert torch.isfinite(states(surrogate)).all()
+    (line,) = said
+    assert "a small C program cannot be compiled" in line and "--no-such-option" in line
+    with pytest.raises(ValueError, match="backend='compiled' is not possible: a small C program cannot be"):
+        Surrogate(model_of(), backend="compiled")
+
+
+def test_a_compiler_that_cannot_be_run(untried, said, script, monkeypatch):
+    path = script("no program", "cc")
+    path.chmod(0o755)
+    monkeypatch.setenv("CC", str(path))
+    assert Surrogate(model_of()).backend == "eager"
+    assert len(said) == 1
+
+
+def test_the_compiler_is_tried_once(folder, untried, commands):
+    for _ in range(3):
+        Surrogate(model_of())
+    assert len(commands) == 4  # compiled and linked for either precision
+    compiler.obstacle.cache_clear()
+    Surrogate(model_of())
+    assert len(commands) == 4
+
+
 @pytest.fixture
-def no_compiler(monkeypatch):
-    monkeypatch.setattr(backends, "compiler", lambda: None)
+def no_compiler(untried, monkeypatch):
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
 
 
 @pytest.fixture
@@ -245,18 +330,29 @@ def test_without_a_compiler_pytorch_takes_the_steps(no_compiler, said):
         Surrogate(model, backend="compiled")
 
 
-def test_the_compiler_of_the_environment(monkeypatch):
+def test_the_compiler_of_the_environment(untried, monkeypatch):
+    def found(named, **others):
+        for name, value in {"CC": named, **others}.items():
+            monkeypatch.setenv(name, value)
+        compiler.compiler.cache_clear()
+        return compiler.compiler()
+
+    fallback = found("no-such-compiler -O2")
+    assert len(fallback) == 1
+    assert found(f"{fallback[0]} -O2") == (*fallback, "-O2")
+    assert found("a 'quotation") == fallback
+    assert found("", PATH="") is None
+
+
+def test_the_whole_command_of_the_environment_is_run(untried, folder, script, monkeypatch):
+    """Such as CC="ccache gcc", which starts a compiler that is named after it."""
+    (real,) = compiler.compiler()
+    starter = script('#!/bin/sh\necho "$1" >> "$0.log"\nexec "$@"\n', "starter")
+    starter.chmod(0o755)
+    monkeypatch.setenv("CC", f"{starter} {real}")
     compiler.compiler.cache_clear()
-    monkeypatch.setenv("CC", "no-such-compiler -O2")
-    fallback = compiler.compiler()
-    compiler.compiler.cache_clear()
-    monkeypatch.setenv("CC", f"{fallback} -O2")
-    assert compiler.compiler() == fallback
-    compiler.compiler.cache_clear()
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("CC")
-    assert compiler.compiler() is None
-    compiler.compiler.cache_clear()
+    assert answer(42) == 42
+    assert set(starter.with_name("starter.log").read_text().split()) == {real}
 
 
 # -- what is left to PyTorch ----------------------------------------------------------------------------
@@ -292,7 +388,7 @@ def assert_left_to_pytorch(model, gradient, says, said):
     for name in expected:
         assert torch.equal(values[name].grad, expected[name].grad)
     (line,) = said
-    assert "This network runs in PyTorch, not compiled: " in line
+    assert "PyTorch takes the steps" in line
 
 
 def test_spike_gradients_of_ones_own(said):

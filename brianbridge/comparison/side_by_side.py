@@ -172,7 +172,7 @@ def _undisturbed():
 def _surrogate(network, part, namespace):
     try:
         _refuse_single_precision(part)
-        return Surrogate(captured(part, namespace), dtype=torch.float64, exact=True)
+        return Surrogate(captured(part, namespace), dtype=torch.float64, exact=True, backend="eager")
     except Exception as error:
         # What Brian2 does not run either is the script's failure, not a limit of the bridge.
         complaint = _complaint(network, namespace)

@@ -71,7 +71,7 @@ class Call:
 
     def __del__(self):
         if self.handle:
-            self.kernel._release(self.handle)
+            self.kernel.release(self.handle)
 
     # -- arguments ------------------------------------------------------------------------------------
 
@@ -105,6 +105,8 @@ class Call:
         named = dict(zip(kernel.rendered.constants, constants, strict=True))
         values = [value.detach().contiguous() if torch.is_tensor(value) else None for value in constants]
         problem.constants = self.addresses(values)
+        #: Tensors of the caller that the backward pass reads.
+        self.read_again = [*self.inputs, *self.noise, *(v for v in values if v is not None)]
         problem.reciprocals = self.addresses(1 / named[name].detach() for name in tables.reciprocals)
         tensors = [named[name] for name in tables.indices]
         tensors += [named[name][0].expand(size) for name, size in tables.columns.items()]
@@ -237,6 +239,13 @@ class Call:
         # as other tensors: these would keep the graph, and with it this call, alive for ever
         return [tensor.detach() for tensor in (*self.outputs, *states, *histories)]
 
+    def events_sent(self):
+        """Events in one step of one trial, on average, of every kind; after a forward pass with a tape."""
+        steps = self.feed.steps * self.feed.batch
+        return [
+            self.kernel.code.events_sent(self.handle, number) / steps for number in range(len(self.histories))
+        ]
+
     def backward(self, upstream, wanted):
         """Gradients of all tensors that want one, from those of all outputs."""
         problem = Problem.from_buffer_copy(self.problem)
@@ -248,6 +257,8 @@ class Call:
         problem.output_given = self.numbers((g is not None for g in outputs), np.uint8)
         problem.grad_state_out = self.addresses(states)
         problem.grad_history_out = self.addresses(histories)
+        if problem.segment < problem.steps:  # segments are simulated again, and with them what is recorded
+            problem.outputs = self.addresses(map(torch.empty_like, self.outputs))
         wanted = self._reached(upstream, wanted)
         gradients = [
             torch.zeros_like(t) if want else None for t, want in zip(self.tensors, wanted, strict=True)

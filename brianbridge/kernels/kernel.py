@@ -2,10 +2,14 @@
 
 import ctypes
 import math
+import re
+import weakref
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from brianbridge.kernels.call import TORCH_TYPES, Call
 from brianbridge.kernels.compiler import library
@@ -16,6 +20,9 @@ __all__ = ["Feed", "Kernel"]
 
 WHOLE_TAPE = 256e6  # bytes below which everything is kept for the backward pass
 CACHED_TAPE = 5e5  # bytes
+EXPECTED_RATE = 50.0  # events of a neuron per second, as long as no simulation has shown another rate
+PUSHED = re.compile(r"push\(w, &(\w+)\[")  # an element that an event at a synapse puts on the tape
+LIVING = Counter()  # kernels of each library
 
 
 @dataclass
@@ -92,12 +99,19 @@ class Kernel:
         self.varied = [
             number for number, name in enumerate(rendered.constants) if f"c_{name}" in tables.varied
         ]
-        code = library(self.source.text, tables.is_single)
-        self._forward, self._backward, self._release = code.run_forward, code.run_backward, code.release
+        self.at_event = self._pushed_at_event()
+        sizes = (program.events[event] for event in rendered.events)
+        self.sent = [n * min(1.0, EXPECTED_RATE * program.dt) for n in sizes]  # events in a step
+        self.code = library(self.source.text, tables.is_single)
+        self._forward, self._backward = self.code.run_forward, self.code.run_backward
         self._forward.restype = ctypes.c_void_p
         self._forward.argtypes = [ctypes.c_void_p]
         self._backward.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-        self._release.argtypes = [ctypes.c_void_p]
+        self.code.release.argtypes = [ctypes.c_void_p]
+        self.code.events_sent.restype = ctypes.c_int64
+        self.code.events_sent.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        LIVING[self.code._handle] += 1
+        weakref.finalize(self, _gone, self.code)
 
     def lanes(self, trials):
         """How many of its trials a thread takes together: even parts, where they share the rows of a grid.
@@ -151,6 +165,11 @@ class Kernel:
         states = [self._as_made("state", key, outputs.pop(0)) for key in feed.states]
         return recorded, states, outputs
 
+    def release(self, handle):
+        """Give back the memory of a simulation: to the next one, if there can be one."""
+        self.code.release(handle)
+        _forget_unused(self.code)
+
     def _arranged(self, constants, feed):
         """Constants, states and noise of sorted synapses in their order."""
         if not self.source.arranged:
@@ -189,12 +208,25 @@ class Kernel:
         if isinstance(feed.segment, int):
             return min(feed.segment, feed.steps)
         tape = sum(self.bytes_of(symbol) for symbol in self.source.taped) + 64 * (len(feed.histories) + 1)
+        tape += sum(sent * size for sent, size in zip(self.sent, self.at_event, strict=True))
         if feed.segment is None or tape * feed.steps * feed.batch < WHOLE_TAPE:
             return feed.steps
         states = sum(map(self.bytes_of, self.tables.arrays)) * feed.batch
         least = math.isqrt(int(feed.steps * states / (tape * min(feed.threads, feed.batch))))
         cached = max(CACHED_TAPE / tape, feed.steps * states / WHOLE_TAPE)
         return max(1, min(feed.steps, int(min(least, cached))))
+
+    def _pushed_at_event(self):
+        """Bytes that one event puts on the tape at all its synapses, on average, of every kind of event."""
+        pushed = dict.fromkeys(self.rendered.events, 0.0)
+        for number, part in enumerate(self.rendered.parts):
+            block = part.block
+            if block.kind == "pathway":
+                _, text = self.source.text.split(f"static void forward_{number}(")
+                symbols = PUSHED.findall(text.split("static void ")[0])
+                synapses = len(self.routes[block.name].synapses) / self.program.events[block.event]
+                pushed[block.event] += synapses * sum(self.torch_type(s).itemsize for s in symbols)
+        return list(pushed.values())
 
     def bytes_of(self, symbol):
         """Size of an array of the block of states."""
@@ -215,6 +247,17 @@ class Kernel:
         tables = self.tables
         kind = tables.temporaries[symbol][0] if symbol in tables.temporaries else tables.type(symbol[2:])
         return TORCH_TYPES.get(kind, self.dtype)
+
+
+def _gone(code):
+    LIVING[code._handle] -= 1
+    _forget_unused(code)
+
+
+def _forget_unused(code):
+    """Free the memory that a library keeps for the next simulation, if none of its kernels is left."""
+    if not LIVING[code._handle]:
+        code.forget_spare()
 
 
 def _varied(rendered, names, feed):
@@ -244,13 +287,17 @@ class _Simulated(torch.autograd.Function):
     @staticmethod
     def forward(ctx, kernel, constants, feed, *tensors):
         ctx.call = Call(kernel, constants, feed, [t.detach() for t in tensors], taping=True)
+        ctx.save_for_backward(*ctx.call.read_again)  # so that PyTorch notices if somebody changes them
         outputs = ctx.call.forward()
+        kernel.sent = ctx.call.events_sent()
         ctx.mark_non_differentiable(*(o for o, varies in zip(outputs, kernel.varying) if not varies))
         ctx.set_materialize_grads(False)
         return tuple(outputs)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *upstream):
+        _ = ctx.saved_tensors  # an error if one was changed
         wanted = ctx.needs_input_grad[3:]
         gradients = ctx.call.backward(upstream, wanted)
         return None, None, None, *gradients

@@ -1,9 +1,11 @@
 """Who takes the steps: a kernel in C where there is one, PyTorch otherwise."""
 
+from numbers import Integral
+
 import torch
 from brian2.utils.logger import get_logger
 
-from brianbridge.kernels.compiler import compiler
+from brianbridge.kernels.compiler import obstacle
 from brianbridge.kernels.kernel import Feed, Kernel
 from brianbridge.kernels.routes import routes_of
 from brianbridge.kernels.values import NotCompilable
@@ -33,40 +35,57 @@ class Backend:
     Raises
     ------
     ValueError
-        If there is no such back end, or it cannot do what the surrogate is asked for.
+        If there is no such back end, or no such segment.
     """
 
-    def __init__(self, asked, ops, device, segment):
-        self.ops, self.segment = ops, segment
-        self.kernels, self.routes = {}, {}
+    def __init__(self, asked, ops, segment):
         if asked not in (None, *BACKENDS):
             raise ValueError(f"backend={asked!r} is not one of 'compiled' and 'eager'.")
-        obstacle = self._obstacle(device)
-        if asked == "compiled" and obstacle:
-            raise ValueError(f"backend='compiled' is not possible: {obstacle}.")
-        self.compiled = asked != "eager" and not obstacle
-        self.required = asked == "compiled"
-        if asked is None and obstacle == NO_COMPILER:
-            logger.info(
-                f"Simulations run in PyTorch, several times slower than compiled: {obstacle}.", once=True
-            )
+        self.asked, self.ops, self.segment = asked, ops, _checked_segment(segment)
+        self.kernels, self.routes = {}, {}
+        self.left = set()  # steps that cannot be compiled
+        self.said = set()
+        self.last = None  # step of the last simulation
+
+    def in_c(self, device):
+        """Whether kernels take the steps, as far as is known before a network is compiled."""
+        return self.asked != "eager" and not self._obstacle(device)
+
+    def is_compiled(self, device):
+        """Whether kernels take the steps, and took those of the last simulation."""
+        return self.in_c(device) and self.last not in self.left
+
+    def check(self, device):
+        """Say why PyTorch takes the steps, if it does; raise a ValueError if kernels were insisted on."""
+        obstacle = self.asked != "eager" and self._obstacle(device)
+        if obstacle:
+            self.leave(f"is not possible: {obstacle}", obstacle)
+
+    def leave(self, refusal, reason):
+        """Say, once for each surrogate, that PyTorch takes steps; an error where kernels were insisted on."""
+        if self.asked == "compiled":
+            raise ValueError(f"backend='compiled' {refusal}.")
+        if self.asked is None and reason not in self.said:
+            self.said.add(reason)
+            logger.info(f"PyTorch takes the steps, often several times slower than compiled: {reason}.")
 
     def _obstacle(self, device):
         if self.ops.exact or self.ops.smooth:
             return f"{'exact' if self.ops.exact else 'smooth'}=True runs in PyTorch"
         if torch.device(device).type != "cpu":
-            return f"device={device!r} runs in PyTorch"
-        return "" if compiler() else NO_COMPILER
+            return f"the device {str(device)!r} runs in PyTorch"
+        return obstacle()
 
-    def advance(self, compiled, run, constants):
+    def advance(self, generated, run, constants, device):
         """Take all steps of a run.
 
         Parameters
         ----------
-        compiled : CompiledStep
+        generated : GeneratedStep
         run : Run
         constants : tuple
             From its prelude.
+        device : torch.device
 
         Returns
         -------
@@ -75,31 +94,30 @@ class Backend:
         state : tuple
             After the last step.
         """
-        if self.compiled:
+        self.last = generated
+        if self.in_c(device) and generated not in self.left:
             try:
-                return self._advance_compiled(compiled, run, constants)
+                return self._advance_compiled(generated, run, constants)
             except NotCompilable as reason:
-                if self.required:
-                    raise ValueError(f"backend='compiled' cannot take this network: {reason}.") from None
-                logger.info(f"This network runs in PyTorch, not compiled: {reason}.", once=True)
-                self.compiled = False
+                self.leave(f"cannot take this network: {reason}", str(reason))
+                self.left.add(generated)
         length = run.steps
         if self.segment is not None and torch.is_grad_enabled():
             automatic = self.segment == "auto"
-            length = segment_length(run.state, run.steps) if automatic else int(self.segment)
-        return advance_in_segments(compiled, run, constants, length)
+            length = segment_length(run.state, run.steps) if automatic else self.segment
+        return advance_in_segments(generated, run, constants, length)
 
-    def _advance_compiled(self, compiled, run, constants):
-        if compiled not in self.routes:
-            self.routes[compiled] = routes_of(compiled.program)
-        routes = self.routes[compiled]
-        feed = self._feed(compiled, run, routes)
-        key = compiled, *map(_kind, constants), *map(_kind, feed.tensors)
+    def _advance_compiled(self, generated, run, constants):
+        if generated not in self.routes:
+            self.routes[generated] = routes_of(generated.program)
+        routes = self.routes[generated]
+        feed = self._feed(generated, run, routes)
+        key = generated, *map(_kind, constants), *map(_kind, feed.tensors)
         if key not in self.kernels:
             gradients = {key: _in_c(gradient) for key, gradient in run.gradients.items()}
             self.kernels[key] = Kernel(
-                compiled.rendered,
-                compiled.program,
+                generated.rendered,
+                generated.program,
                 routes,
                 constants,
                 feed,
@@ -109,15 +127,15 @@ class Backend:
             )
         kernel = self.kernels[key]
         recorded, states, histories = kernel.advance(constants, feed)
-        events = dict(zip(compiled.rendered.events, histories, strict=True))
+        events = dict(zip(generated.rendered.events, histories, strict=True))
         past = [
             tuple(events[event][:, routes[name].offset + j] for j in range(longest))
-            for name, event, longest in compiled.rendered.pathways
+            for name, event, longest in generated.rendered.pathways
         ]
-        return recorded, (*states, *(events[e][:, 0] for e in compiled.rendered.events), *past)
+        return recorded, (*states, *(events[e][:, 0] for e in generated.rendered.events), *past)
 
-    def _feed(self, compiled, run, routes):
-        rendered = compiled.rendered
+    def _feed(self, generated, run, routes):
+        rendered = generated.rendered
         noise, draws, firsts = [], [], []
         for key in rendered.noise:
             rows = run.noise[key]
@@ -127,7 +145,7 @@ class Backend:
             firsts.append(rows.first)
         for event in rendered.events:
             rows = run.rows.get(f"spikes {event}")
-            every = compiled.program.every(compiled.program.event_dt(event))
+            every = generated.program.every(generated.program.event_dt(event))
             first, last = -(-run.first // every), -(-(run.first + run.steps) // every)
             noise.append(self._sent(rows, first, last))
             firsts.append(first)
@@ -137,7 +155,7 @@ class Backend:
             steps=run.steps,
             states={key: run.state[key] for key in rendered.states},
             histories={event: self._history(event, rendered, routes, run.state) for event in rendered.events},
-            inputs={key: run.inputs[key] for key in compiled.program.inputs},
+            inputs={key: run.inputs[key] for key in generated.program.inputs},
             noise=noise,
             noise_first=firsts,
             draws=draws,
@@ -148,7 +166,7 @@ class Backend:
 
     def _sent(self, rows, first, last):
         """Spikes of a group that is told when to spike, shape (steps, batch or 1, n)."""
-        if rows is None:
+        if rows is None or first == last:
             return torch.zeros(1, 1, 1, dtype=self.ops.dtype)
         if isinstance(rows, GivenSpikes) and last <= len(rows.rows):
             return torch.stack(rows.rows[first:last])
@@ -163,7 +181,13 @@ class Backend:
         return torch.stack(max(known, key=len), 1)
 
 
-NO_COMPILER = "no C compiler was found (name one in the environment variable CC)"
+def _checked_segment(segment):
+    """The length of segments as an int, 'auto' or None."""
+    if segment is None or (isinstance(segment, str) and segment == "auto"):
+        return segment
+    if not isinstance(segment, Integral) or segment < 1:
+        raise ValueError(f"segment={segment!r} is not a number of steps from 1 on, 'auto' or None.")
+    return int(segment)
 
 
 def _kind(value):

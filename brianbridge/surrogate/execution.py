@@ -7,7 +7,7 @@ import torch
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.rendering import render
 
-__all__ = ["CompiledStep", "Run"]
+__all__ = ["GeneratedStep", "Run"]
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Run:
     noise: dict = field(default_factory=dict)  # place to GivenNoise or DrawnNoise
 
 
-class CompiledStep:
+class GeneratedStep:
     """A rendered program, executed."""
 
     def __init__(self, program, ops, functions):

@@ -145,6 +145,12 @@ def _given_spikes(group, value):
             f"The spikes of {group.name} need the shape (time, batch, {group.n}), but have "
             f"{tuple(tensor.shape)}."
         )
+    odd = tensor[(tensor != 0) & (tensor != 1)]
+    if odd.numel():
+        raise ValueError(
+            f"The spikes of {group.name} are 1 where a neuron spikes in a step and 0 elsewhere, but contain "
+            f"{odd[0].item():g}. A neuron spikes at most once in a step, as in Brian2."
+        )
     return tensor
 
 

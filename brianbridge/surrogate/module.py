@@ -13,7 +13,7 @@ from brianbridge.model.naming import monitor_name, variable_name
 from brianbridge.model.quantities import seconds_of
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.surrogate.backends import Backend
-from brianbridge.surrogate.execution import CompiledStep
+from brianbridge.surrogate.execution import GeneratedStep
 from brianbridge.surrogate.feeding import SECOND, State
 from brianbridge.surrogate.monitoring import monitor_records
 from brianbridge.surrogate.operations import Operations
@@ -84,13 +84,14 @@ class Surrogate(nn.Module):
             )
         self.model = model
         self.ops = Operations(dtype, exact, smooth, reset_gradient)
-        self._backend = Backend(backend, self.ops, device, segment)
+        self._backend = Backend(backend, self.ops, segment)
+        self._backend.check(device)
         self._live = rebuild(model)
         set_aside(self._live.groups.values())  # it lends its names and equations, and never runs
         self.program = program_of(model, self._live)
         self.spike_gradients = spike_gradients_of(model, self._live, spike_gradient)
         self.parameter = nn.ModuleList(parameter_of(t, model) for t in model.trainable)
-        self._compiled = {}
+        self._generated = {}
         self._kept = {}  # by `Start`
         self.register_buffer("_place", torch.empty(0), persistent=False)  # says where the module is
         self.to(device)
@@ -107,8 +108,8 @@ class Surrogate(nn.Module):
 
     @property
     def backend(self):
-        """Who takes the steps: ``'compiled'`` or ``'eager'``."""
-        return "compiled" if self._backend.compiled else "eager"
+        """Who takes the steps: ``'compiled'`` or ``'eager'``; after a simulation, who took its steps."""
+        return "compiled" if self._backend.is_compiled(self.device) else "eager"
 
     # -- values ---------------------------------------------------------------------------------------
 
@@ -231,7 +232,7 @@ class Surrogate(nn.Module):
             smooth=self.ops.smooth,
             reset_gradient=self.ops.reset_gradient,
             segment=self._backend.segment,
-            backend="eager" if self.backend == "eager" else None,
+            backend=None if self._backend.in_c(self.device) else "eager",
         )
         twin.parameter = self.parameter
         return twin
@@ -252,7 +253,7 @@ class Surrogate(nn.Module):
         dict of str to Tensor, shape (draws, batch, n)
         """
         with torch.no_grad():
-            run = self._start(self._compile(), None, duration, None, None, batch, seed)
+            run = self._start(self._generate(), None, duration, None, None, batch, seed)
         return {key: drawn.rows for key, drawn in run.noise.items()}
 
     def forward(
@@ -301,17 +302,18 @@ class Surrogate(nn.Module):
         -------
         Records
         """
+        self._backend.check(self.device)
         names, monitors = self._wanted(record)
-        compiled = self._compile(names, when, monitors)
-        run = self._start(compiled, inputs, duration, initial, noise, batch, seed)
-        recorded, carried = self._advance(compiled, run)
+        generated = self._generate(names, when, monitors)
+        run = self._start(generated, inputs, duration, initial, noise, batch, seed)
+        recorded, carried = self._advance(generated, run)
         given = seed is not None or getattr(initial, "seed", None) is not None
-        final = zip(compiled.carried, carried, strict=True)
+        final = zip(generated.carried, carried, strict=True)
         return Records(
             model=self.model,
             values={".".join(name): value for name, value in zip(names, recorded)},
             dimensions={".".join(name): dimensions_of(*name, self.program, self._live) for name in names},
-            monitors=monitor_records(self._live, compiled.program, run, recorded[len(names) :], monitors),
+            monitors=monitor_records(self._live, generated.program, run, recorded[len(names) :], monitors),
             dt=self.dt,
             first=run.first,
             when=when,
@@ -333,10 +335,11 @@ class Surrogate(nn.Module):
         -------
         Stepper
         """
-        compiled = self._compile()
+        self._backend.leave("has no stepper", "Surrogate.stepper runs in PyTorch")
+        generated = self._generate()
         with torch.no_grad():
-            run = self._start(compiled, inputs, steps * self.dt, initial, noise, batch, seed)
-            return Stepper(compiled, run, compiled.prelude(run.parameters, self.ops.dtype))
+            run = self._start(generated, inputs, steps * self.dt, initial, noise, batch, seed)
+            return Stepper(generated, run, generated.prelude(run.parameters, self.ops.dtype))
 
     def _wanted(self, record):
         """What to record: variables by group and name, and descriptions of monitors."""
@@ -345,15 +348,15 @@ class Surrogate(nn.Module):
         wanted = {monitor for _, monitor in keys}
         return names, tuple(monitor for monitor in self.model.monitors if monitor.name in wanted)
 
-    def _compile(self, names=(), when="end", monitors=()):
-        """A step that records these variables and what these monitors do, compiled once."""
+    def _generate(self, names=(), when="end", monitors=()):
+        """A step that records these variables and what these monitors do, generated once."""
         key = names, when, monitors
-        if key not in self._compiled:
+        if key not in self._generated:
             program = with_records(self.program, self._live, names, when, [m for m in monitors if m.active])
-            self._compiled[key] = CompiledStep(program, self.ops, self.model.functions)
-        return self._compiled[key]
+            self._generated[key] = GeneratedStep(program, self.ops, self.model.functions)
+        return self._generated[key]
 
-    def _start(self, compiled, *arguments):
+    def _start(self, generated, *arguments):
         start = Start(
             self.model,
             self._live,
@@ -364,23 +367,23 @@ class Surrogate(nn.Module):
             self.values(),
             self._kept,
         )
-        return start.run(compiled, *arguments)
+        return start.run(generated, *arguments)
 
-    def _advance(self, compiled, run):
+    def _advance(self, generated, run):
         """Take all steps."""
-        constants = compiled.prelude(run.parameters, self.ops.dtype)
-        self._check_constants(compiled, constants)
-        return self._backend.advance(compiled, run, constants)
+        constants = generated.prelude(run.parameters, self.ops.dtype)
+        self._check_constants(generated, constants)
+        return self._backend.advance(generated, run, constants, self.device)
 
-    def _check_constants(self, compiled, constants):
+    def _check_constants(self, generated, constants):
         """A singular exact integrator shows as a NaN in what is computed once from the parameters."""
-        for name, value in zip(compiled.rendered.constants, constants, strict=True):
+        for name, value in zip(generated.rendered.constants, constants, strict=True):
             if not (torch.is_tensor(value) and value.is_floating_point()):
                 continue
-            if torch.isnan(value).any() or (name in compiled.rendered.divisors and (value == 0).any()):
+            if torch.isnan(value).any() or (name in generated.rendered.divisors and (value == 0).any()):
                 raise FloatingPointError(
                     "A coefficient that depends on the parameters only is not a number, or it is zero and "
-                    f"something is divided by it: {compiled.origin(name)}. "
+                    f"something is divided by it: {generated.origin(name)}. "
                     "With method='exact' this happens where two time constants are equal, as in Brian2. "
                     "Keep them apart by their bounds, or choose method='exponential_euler' or 'rk4'."
                 )

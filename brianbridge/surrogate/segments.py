@@ -37,12 +37,12 @@ def segment_length(state, steps):
     return max(1, math.isqrt(steps // KEPT_PER_STATE))
 
 
-def advance_in_segments(compiled, run, constants, length):
+def advance_in_segments(generated, run, constants, length):
     """Take all steps of a run.
 
     Parameters
     ----------
-    compiled : CompiledStep
+    generated : GeneratedStep
     run : Run
     constants : tuple
         From its prelude.
@@ -56,16 +56,16 @@ def advance_in_segments(compiled, run, constants, length):
     state : tuple
         After the last step.
     """
-    state = tuple(run.state[key] for key in compiled.carried)
-    recorded = [[] for record in compiled.program.records for _ in record.outputs]
+    state = tuple(run.state[key] for key in generated.carried)
+    recorded = [[] for record in generated.program.records for _ in record.outputs]
     end = run.first + run.steps
     for first in range(run.first, end, length):
         last = min(first + length, end)
         if length < run.steps and torch.is_grad_enabled():
-            segment = _Segment(compiled, run, constants, state, first, last)
+            segment = _Segment(generated, run, constants, state, first, last)
             state, chunk = segment.split(_Recomputed.apply(segment, *segment.tensors))
         else:
-            state, chunk = compiled.advance(run, constants, state, first, last)
+            state, chunk = generated.advance(run, constants, state, first, last)
         for total, part in zip(recorded, chunk, strict=True):
             total.append(part)
     return [_joined(parts) for parts in recorded], state
@@ -74,8 +74,8 @@ def advance_in_segments(compiled, run, constants, length):
 class _Segment:
     """Some steps as a function of everything that a gradient may reach: states, constants, inputs, noise."""
 
-    def __init__(self, compiled, run, constants, state, first, last):
-        self.compiled, self.run, self.constants = compiled, run, constants
+    def __init__(self, generated, run, constants, state, first, last):
+        self.generated, self.run, self.constants = generated, run, constants
         self.first, self.last = first, last
         self.inputs = [name for name, value in run.inputs.items() if value.requires_grad]
         self.noise = [key for key, value in run.noise.items() if _needs_gradient(value)]
@@ -88,6 +88,9 @@ class _Segment:
             *(run.inputs[name] for name in self.inputs),
             *(run.noise[key].rows for key in self.noise),
         ]
+        given = [noise.rows for noise in run.noise.values() if isinstance(noise, GivenNoise)]
+        #: All that is read again besides states.
+        self.read_again = [*run.inputs.values(), *given, *(c for c in constants if torch.is_tensor(c))]
 
     def __call__(self, tensors):
         tensors = list(tensors)
@@ -98,7 +101,7 @@ class _Segment:
         rows = self.run.rows | {name: rows_of(name, next(tensors)) for name in self.inputs}
         noise = self.run.noise | {key: replace(self.run.noise[key], rows=next(tensors)) for key in self.noise}
         run = replace(self.run, rows=rows, noise=noise)
-        state, chunk = self.compiled.advance(run, constants, state, self.first, self.last)
+        state, chunk = self.generated.advance(run, constants, state, self.first, self.last)
         return (*_flatten(state)[0], *chunk)
 
     def split(self, outputs):
@@ -113,7 +116,8 @@ class _Recomputed(torch.autograd.Function):
     def forward(ctx, segment, *tensors):
         ctx.segment = segment
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors)
+        # all that is read again, so that PyTorch notices if somebody changes it
+        ctx.save_for_backward(*tensors, *segment.read_again)
         return segment(tensors)
 
     @staticmethod
@@ -121,8 +125,7 @@ class _Recomputed(torch.autograd.Function):
         needed = ctx.needs_input_grad[1:]
         with torch.enable_grad():
             tensors = [
-                tensor.detach().requires_grad_(needs)
-                for tensor, needs in zip(ctx.saved_tensors, needed, strict=True)
+                tensor.detach().requires_grad_(needs) for tensor, needs in zip(ctx.saved_tensors, needed)
             ]
             outputs = ctx.segment(tensors)
         pairs = [(o, u) for o, u in zip(outputs, upstream, strict=True) if o.requires_grad and u is not None]

@@ -8,7 +8,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
 from brianbridge.generation.records import with_expression
 from brianbridge.model.naming import variable_name
-from brianbridge.surrogate.execution import CompiledStep, Run
+from brianbridge.surrogate.execution import GeneratedStep, Run
 from brianbridge.surrogate.feeding import (
     SECOND,
     SpikeRows,
@@ -56,12 +56,12 @@ class Start:
     trained: dict
     kept: dict
 
-    def run(self, compiled, inputs, duration, initial, noise, batch, seed):
+    def run(self, generated, inputs, duration, initial, noise, batch, seed):
         """Everything that a simulation reads, checked; and its state at the start.
 
         Parameters
         ----------
-        compiled : CompiledStep
+        generated : GeneratedStep
         inputs, duration, initial, noise, batch, seed
             As for `Surrogate.forward`.
 
@@ -76,16 +76,16 @@ class Start:
         run = Run(
             inputs=values,
             rows=self._rows(values),
-            parameters=self._arrays(compiled),
-            gradients=self._gradients(compiled),
-            state=self._default_state(compiled, batch),
+            parameters=self._arrays(generated),
+            gradients=self._gradients(generated),
+            state=self._default_state(generated, batch),
             batch=batch,
             first=first,
             steps=self._steps(duration, inputs, first),
             seed=seed_of(seed, initial),
         )
         self._set_initial(run, initial)
-        run.noise = self._noise(compiled, run, noise)
+        run.noise = self._noise(generated, run, noise)
         return run
 
     def _inputs(self, given):
@@ -137,13 +137,13 @@ class Start:
             duration = Quantity(end - first * self.program.dt, dim=SECOND)
         return steps_until(duration, first, self.program.dt)
 
-    def _arrays(self, compiled):
+    def _arrays(self, generated):
         """Parameter arrays in float64 and routing tables of the pathways, by key."""
         values = {}
-        for key in compiled.rendered.parameters:
+        for key in generated.rendered.parameters:
             value = self.trained.get(tuple(key.split(".", 1)))
-            values[key] = self._constant(compiled.program.arrays[key], wide=True) if value is None else value
-        for key in compiled.rendered.routes:
+            values[key] = self._constant(generated.program.arrays[key], wide=True) if value is None else value
+        for key in generated.rendered.routes:
             values[key] = self._route(key)
         return values
 
@@ -174,26 +174,26 @@ class Start:
             self.kept[kept] = value if value is None else torch.as_tensor(value, device=self.device)
         return self.kept[kept]
 
-    def _default_state(self, compiled, batch):
+    def _default_state(self, generated, batch):
         """Values of the model, or the trained ones."""
-        arrays = compiled.program.arrays
+        arrays = generated.program.arrays
         state = {}
-        for key in compiled.rendered.states:
+        for key in generated.rendered.states:
             value = self.trained.get(tuple(key.split(".", 1)))
             value = self._constant(arrays[key]) if value is None else value.to(self._type(arrays[key]))
             state[key] = value.expand(batch, 1 if arrays[key].scalar else value.numel())
-        for event in compiled.rendered.events:
+        for event in generated.rendered.events:
             state[f"spikes {event}"] = torch.zeros(
                 batch, self.program.events[event], dtype=self.ops.dtype, device=self.device
             )
-        for name, event, longest in compiled.rendered.pathways:
+        for name, event, longest in generated.rendered.pathways:
             state[f"past {name}"] = (state[f"spikes {event}"],) * longest
         return state
 
-    def _gradients(self, compiled):
+    def _gradients(self, generated):
         """Spike gradient of every comparison in a threshold; None where it compares another quantity."""
         chosen = {}
-        for key, (group, dimensions) in compiled.rendered.comparisons.items():
+        for key, (group, dimensions) in generated.rendered.comparisons.items():
             gradient = self.spike_gradients[group]
             fits = gradient is not None and dimensions in (None, gradient.dimensions)
             chosen[key] = gradient if fits else None
@@ -232,30 +232,30 @@ class Start:
         """Value of an expression of a group's variables, one draw of its random numbers for each trial."""
         if (group, expression) not in self.kept:
             program = with_expression(self.program, self.live, group, expression)
-            self.kept[group, expression] = CompiledStep(program, self.ops, self.model.functions)
-        compiled = self.kept[group, expression]
+            self.kept[group, expression] = GeneratedStep(program, self.ops, self.model.functions)
+        generated = self.kept[group, expression]
         first = INITIAL + (number << 16)
         noise = {
             key: self._drawn(run, key, function, first + place, range(1), size)
-            for place, (key, (function, size, _)) in enumerate(compiled.rendered.noise.items())
+            for place, (key, (function, size, _)) in enumerate(generated.rendered.noise.items())
         }
-        constants = compiled.prelude(self._arrays(compiled), self.ops.dtype)
+        constants = generated.prelude(self._arrays(generated), self.ops.dtype)
         output = [[]]
-        state = tuple(run.state[key] for key in compiled.carried)
-        compiled.step(state, constants, 0.0, 0, run.rows, noise, run.gradients, output)
+        state = tuple(run.state[key] for key in generated.carried)
+        generated.step(state, constants, 0.0, 0, run.rows, noise, run.gradients, output)
         return self.ops.tensor(output[0][0])
 
-    def _noise(self, compiled, run, given):
+    def _noise(self, generated, run, given):
         """Random numbers of every place in the step."""
         blocks = {block.name: block for block in self.program.blocks}
-        unknown = set(given) - set(compiled.rendered.noise)
+        unknown = set(given) - set(generated.rendered.noise)
         if unknown:
             raise ValueError(
                 f"noise= holds {', '.join(sorted(unknown))}, but the network draws "
-                f"{', '.join(compiled.rendered.noise) or 'none'}."
+                f"{', '.join(generated.rendered.noise) or 'none'}."
             )
         noise = {}
-        for place, (key, (function, size, name)) in enumerate(compiled.rendered.noise.items()):
+        for place, (key, (function, size, name)) in enumerate(generated.rendered.noise.items()):
             every = self.program.every(blocks[name].dt)
             draws = range(-(-run.first // every), -(-(run.first + run.steps) // every))
             noise[key] = self._drawn(run, key, function, place, draws, size)

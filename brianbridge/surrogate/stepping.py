@@ -18,8 +18,8 @@ class Stepper:
         yet to deliver. It may be changed between steps.
     """
 
-    def __init__(self, compiled, run, constants):
-        self._compiled, self._run, self._constants = compiled, run, constants
+    def __init__(self, generated, run, constants):
+        self._generated, self._run, self._constants = generated, run, constants
         self.steps = 0
         self.state = dict(run.state)
 
@@ -30,20 +30,20 @@ class Stepper:
 
     def step(self):
         """Take one step of the network's shortest clock."""
-        compiled, run, k = self._compiled, self._run, self._run.first + self.steps
-        carried = tuple(self.state[key] for key in compiled.carried)
+        generated, run, k = self._generated, self._run, self._run.first + self.steps
+        carried = tuple(self.state[key] for key in generated.carried)
         with torch.no_grad():
-            carried = compiled.step(
+            carried = generated.step(
                 carried,
                 self._constants,
-                k * compiled.program.dt,
+                k * generated.program.dt,
                 k,
                 run.rows,
                 run.noise,
                 run.gradients,
                 [],
             )
-        self.state = dict(zip(compiled.carried, carried, strict=True))
+        self.state = dict(zip(generated.carried, carried, strict=True))
         self.steps += 1
 
     def restart_from(self, values):
@@ -59,7 +59,7 @@ class Stepper:
             old = self.state[key]
             # as_tensor alone would share memory with a simulation that goes on
             self.state[key] = torch.as_tensor(value).to(old.dtype, copy=True).expand_as(old)
-        for name, event, _ in self._compiled.rendered.pathways:
+        for name, event, _ in self._generated.rendered.pathways:
             if f"spikes {event}" in values:
                 past = self.state[f"past {name}"]
                 self.state[f"past {name}"] = (self.state[f"spikes {event}"], *past[1:])

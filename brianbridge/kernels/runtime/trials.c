@@ -185,6 +185,22 @@ void release(Simulation *s) {
   if (before) free_simulation(before);
 }
 
+/* Nobody is left who could take it. */
+void forget_spare(void) {
+  Simulation *before = NULL;
+#pragma omp critical(spare)
+  before = spare, spare = NULL;
+  if (before) free_simulation(before);
+}
+int has_spare(void) { return spare != NULL; }
+
+/* How many events of a kind there were in all trials. */
+int64_t events_sent(const Simulation *s, int64_t e) {
+  int64_t sum = 0;
+  for (int64_t b = 0; b < s->batch; ++b) sum += s->trials[b].spikes[e].ends[s->trials[b].spikes[e].count];
+  return sum;
+}
+
 Simulation *run_forward(const Problem *p) {
   Simulation *s = start_simulation(p);
 #pragma omp parallel num_threads(p->threads)
