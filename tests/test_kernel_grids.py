@@ -166,3 +166,17 @@ def test_terms_that_do_not_vanish_without_a_synapse(term):
 def test_delays_that_differ_need_the_list_of_synapses():
     i, _ = pairs("full", 19, 13)
     check(network("full", "w : 1 (constant)", "v_post += w", delay=0.1 * (i % 3)), None)
+
+
+@pytest.mark.parametrize("n, m, each", [(784, 4, 100), (1000, 1, 100)])
+def test_more_sources_than_synapses(n, m, each):
+    """Pixels without a state of their own: nothing else is as long as a row of the grid."""
+    image = {"image": TimedArray(np.random.rand(2, n), dt=1 * ms)}
+    pixels = NeuronGroup(n, "u = image(t, i) : 1", name="pixels")
+    cells = NeuronGroup(m, "dv/dt = (I - v)/(5*ms) : 1\nI : 1", method="euler", name="cells")
+    weights = Synapses(pixels, cells, "w : 1 (constant)\nI_post = w*u_pre : 1 (summed)", name="weights")
+    seen = [np.random.permutation(n)[:each] for _ in range(m)]
+    weights.connect(i=np.concatenate(seen), j=np.repeat(np.arange(m), each))
+    weights.w = "rand()/100"
+    model = trained(Network(pixels, cells, weights), ("weights", "w"), namespace=image)
+    assert_gradients_agree(model, None, ["cells.v"], STEPS, batch=5)

@@ -91,7 +91,7 @@ class MatrixLoops(RowLoops):
                 "",
                 [
                     "if (m == 0) {",
-                    "const real *vectors[LANES]; real *out[LANES];",
+                    "const real *vectors[TOGETHER]; real *out[TOGETHER];",
                     "for (int64_t j = 0; j < count; ++j)",
                     f"  vectors[j] = vector(lanes + j, {given}), out[j] = vector(lanes + j, {result});",
                     f"const int64_t rows = {self.whole(grid.rows)}, columns = {self.whole(grid.columns)};",
@@ -136,7 +136,8 @@ class MatrixLoops(RowLoops):
             slot = f"ring_slot(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay})"
             call = [
                 "if (m == 0) {",
-                "const real *vectors[LANES]; real *sums[LANES], *out[LANES]; const uint8_t *wanted[LANES];",
+                "const real *vectors[TOGETHER]; real *sums[TOGETHER], *out[TOGETHER];",
+                "const uint8_t *wanted[TOGETHER];",
                 "for (int64_t j = 0; j < count; ++j) {",
                 f"  vectors[j] = vector(lanes + j, 0), sums[j] = vector(lanes + j, 1), out[j] = {slot};",
                 f"  wanted[j] = marked(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay});",
