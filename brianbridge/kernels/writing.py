@@ -2,7 +2,7 @@
 
 import re
 
-from brianbridge.kernels.values import C_TYPES
+from brianbridge.kernels.values import C_TYPES, FLOATING
 
 __all__ = ["SCATTERED", "Writing", "place_of", "plain_line", "scatter_line"]
 
@@ -80,8 +80,8 @@ class Writing:
         names = [self.tables.event(event) for event in self.tables.rendered.events]
         return names.index(symbol)
 
-    def is_real(self, array):
-        return self.type(array) == "real"
+    def is_floating(self, array):
+        return self.type(array) in FLOATING
 
     def type(self, array):
         if array in self.tables.temporaries:
@@ -133,8 +133,9 @@ class Writing:
         if kind == "g":
             number = name[2:]
             row = f"(k/{tables.output_every(int(number))} - p->output_first[{number}])*p->batch + w->b"
-            given = f"(const real *)p->grad_outputs[{number}] + ({row})*p->output_columns[{number}]"
-            return [f"const real *restrict {name} = p->output_given[{number}] ? {given} : w->zeros;"]
+            type = f"const {C_TYPES[tables.output_types[int(number)]]} *"
+            given = f"({type})p->grad_outputs[{number}] + ({row})*p->output_columns[{number}]"
+            return [f"{type}restrict {name} = p->output_given[{number}] ? {given} : ({type})w->zeros;"]
         return self.gradient_pointer(name, kind, found, lines)
 
     def gradient_pointer(self, name, kind, found, lines):
