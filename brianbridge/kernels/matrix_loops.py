@@ -169,11 +169,11 @@ class Lines:
     def varied(self):
         return self.product.differentiable
 
-    def loop(self, lines, clause=""):
+    def loop(self, lines, clause="", simd=True):
         name, inner = self.name, self.writing.on_grid(self.grid, self.body, lines)
         return [
             f"const int64_t n = {self.writing.whole(self.size)};",
-            f"#pragma omp simd{clause}",
+            *([f"#pragma omp simd{clause}"] if simd else []),
             f"for (int64_t {name} = 0; {name} < n; ++{name}) {{",
             *(f"  {line}" for line in inner),
             "}",
@@ -192,12 +192,16 @@ class Lines:
         lines = forward_lines(reverse.values) + reverse.lines
         lines = [line.replace("d_line[i]", f"upstream[{self.name}]") for line in lines]
         lines += [f"d_{array}[{element}] += {text};" for array, element, text in reverse.scattered]
+        elements = self.writing.on_grid(
+            self.grid, self.body, [element for _, element, _ in reverse.scattered]
+        )
+        simd = all(element == self.name for element in elements)  # several may lead to one element
         sums = list(reverse.shared)
         lines += [f"sum_{j} += {reverse.shared[array]};" for j, array in enumerate(sums)]
         names = ", ".join(f"sum_{j}" for j in range(len(sums)))
         return [
             f"const real *restrict upstream = vector(w, {buffer});",
             *(f"real sum_{j} = 0;" for j in range(len(sums))),
-            *self.loop(lines, f" reduction(+: {names})" if sums else ""),
+            *self.loop(lines, f" reduction(+: {names})" if sums else "", simd),
             *(f"d_{array}[0] += sum_{j};" for j, array in enumerate(sums)),
         ]
