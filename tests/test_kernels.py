@@ -234,6 +234,13 @@ def test_a_value_in_double_precision_that_another_loop_uses():
     assert_gradients_agree(model, Box(width=0.3), ["cells.v", "cells.z"], STEPS, batch=3)
 
 
+def test_gradients_of_remainders_that_rounding_hides():
+    cells = brian2.NeuronGroup(41, "dv/dt = (v % y)/second : 1\ny : 1", method="euler", name="cells")
+    cells.v, cells.y = "0.1*(i - 20)", 0.1
+    model = trained(brian2.Network(cells), ("cells", "v"), ("cells", "y"), namespace={})
+    assert_gradients_agree(model, None, ["cells.v"], 3)
+
+
 # -- memory -----------------------------------------------------------------------------------------------
 
 MANY_STEPS = 400  # about 2 MB to be kept for the backward pass
