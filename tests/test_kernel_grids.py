@@ -233,3 +233,22 @@ def test_timed_inputs_of_both_ends(kind, index, synapses, on_pre):
         found[backend] = torch.autograd.grad(loss, [given, *surrogate.parameters()])
     for ours, expected in zip(found["compiled"], found["eager"]):
         assert (ours - expected).abs().max() <= 1e-9 * expected.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["double", "single"])
+def test_trials_and_threads_change_nothing(dtype):
+    """Whether a thread takes so many trials that it looks up the synapses, or so few that it does not."""
+    source, target = neurons(190, "source"), neurons(130, "target")
+    there = Synapses(source, target, "w : 1 (constant)\nI_post = w*x_pre : 1 (summed)", name="there")
+    i, j = np.nonzero(np.random.default_rng(2).random((190, 130)) < 0.18)
+    there.connect(i=i, j=j)
+    there.w = np.random.randn(len(i))
+    model = trained(Network(source, target, there), ("there", "w"))
+    surrogate = Surrogate(model, SLOPE, dtype=dtype, backend="compiled")
+    found, threads = [], torch.get_num_threads()
+    for number, batch in ((1, 20), (2, 20), (4, 20), (2, 3)):
+        torch.set_num_threads(number)
+        records = surrogate(duration=STEPS * surrogate.dt, record=["target.I"], seed=3, batch=batch)
+        found.append(records["target.I"][:, :3].detach())
+    torch.set_num_threads(threads)
+    assert all(torch.equal(other, found[0]) for other in found[1:])
