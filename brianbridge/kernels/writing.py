@@ -6,10 +6,27 @@ from brianbridge.kernels.values import C_TYPES, FLOATING
 
 __all__ = ["SCATTERED", "Writing", "place_of", "plain_line", "scatter_line"]
 
-#: Names by their first letters: states, temporary arrays, constants, events, index arrays, random numbers
-#: (all, or only some of them), inputs, outputs and their gradients, used-up gradients of events, literals,
-#: grids, indices along grids, marks, reciprocals; and gradients of arrays.
-POINTER = re.compile(r"\b(?:[smczirnxogelyhuq]_\w+|d_[smczrxy]_\w+|t\b)")
+#: What C identifiers stand for, by their first letter; the number or the name of the array follows.
+PREFIXES = {
+    "s": "state",
+    "m": "temporary array",
+    "z": "events",
+    "c": "constant",
+    "q": "reciprocals of a constant",
+    "y": "constant laid out as a grid",
+    "i": "index array",
+    "h": "index along the rows or the columns of a grid",
+    "r": "random numbers of every element",
+    "n": "random numbers, of which only some are drawn",
+    "x": "input",
+    "o": "output",
+    "g": "gradient of an output",
+    "e": "gradient of events, which is used up",
+    "u": "marks of neurons that a spike gradient reaches",
+    "l": "literal",
+}
+#: Those, gradients of arrays (``d_`` before their name), and the time.
+POINTER = re.compile(rf"\b(?:[{''.join(PREFIXES)}]_\w+|d_[smczrxy]_\w+|t\b)")
 NUMBERS = re.compile(r"\br_(\d+)\[i\]")  # random ones, of every element
 SCATTERED = ("put", "add", "multiply", "assign")
 
