@@ -251,4 +251,5 @@ def test_trials_and_threads_change_nothing(dtype):
         records = surrogate(duration=STEPS * surrogate.dt, record=["target.I"], seed=3, batch=batch)
         found.append(records["target.I"][:, :3].detach())
     torch.set_num_threads(threads)
-    assert all(torch.equal(other, found[0]) for other in found[1:])
+    for other in found[1:]:
+        assert torch.equal(other, found[0])
