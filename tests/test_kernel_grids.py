@@ -166,3 +166,90 @@ def test_terms_that_do_not_vanish_without_a_synapse(term):
 def test_delays_that_differ_need_the_list_of_synapses():
     i, _ = pairs("full", 19, 13)
     check(network("full", "w : 1 (constant)", "v_post += w", delay=0.1 * (i % 3)), None)
+
+
+@pytest.mark.parametrize("n, m, each", [(784, 4, 100), (1000, 1, 100)])
+def test_more_sources_than_synapses(n, m, each):
+    """Pixels without a state of their own: nothing else is as long as a row of the grid."""
+    image = {"image": TimedArray(np.random.rand(2, n), dt=1 * ms)}
+    pixels = NeuronGroup(n, "u = image(t, i) : 1", name="pixels")
+    cells = NeuronGroup(m, "dv/dt = (I - v)/(5*ms) : 1\nI : 1", method="euler", name="cells")
+    weights = Synapses(pixels, cells, "w : 1 (constant)\nI_post = w*u_pre : 1 (summed)", name="weights")
+    seen = [np.random.permutation(n)[:each] for _ in range(m)]
+    weights.connect(i=np.concatenate(seen), j=np.repeat(np.arange(m), each))
+    weights.w = "rand()/100"
+    model = trained(Network(pixels, cells, weights), ("weights", "w"), namespace=image)
+    assert_gradients_agree(model, None, ["cells.v"], STEPS, batch=5)
+
+
+@pytest.mark.parametrize("kind, index", [("full", "i"), ("a fifth", "i % 3")])
+@pytest.mark.parametrize(
+    "synapses, on_pre",
+    [
+        ("I_post = w*x_pre*gate_post : 1 (summed)", None),
+        ("I_post = w*gate_pre : 1 (summed)", None),
+        ("I_pre = w*gate_post*x_post : 1 (summed)", None),
+        ("", "v_post += w*gate_post"),
+        ("", "v_post += w*gate_post*gate_pre"),
+    ],
+)
+def test_timed_inputs_of_both_ends(kind, index, synapses, on_pre):
+    """Several neurons may read one column of an input, and its gradient is the sum of theirs."""
+    values = 0.5 + np.random.rand(4, 19)
+    space = {"timed": TimedArray(values, dt=0.5 * ms)}
+    source, target = (
+        NeuronGroup(
+            n,
+            f"""dv/dt = (1 + x + I - v)/(3*ms) : 1
+            x : 1
+            gate = timed(t, {index}) : 1
+            I : 1""",
+            threshold="v > 1",
+            reset="v = 0",
+            method="euler",
+            name=name,
+        )
+        for n, name in ((19, "source"), (13, "target"))
+    )
+    for group in (source, target):
+        group.v, group.x = "0.9*rand()", "rand()"
+    there = Synapses(source, target, f"w : 1 (constant)\n{synapses}", on_pre=on_pre, name="there")
+    i, j = pairs(kind, 19, 13)
+    there.connect(i=i, j=j)
+    there.w = 0.4 * (np.random.rand(len(i)) - 0.4)
+    model = trained(Network(source, target, there), ("there", "w"), ("source", "x"), namespace=space)
+    assert len(grids_of(model)) > 0
+    given = torch.tensor(values).requires_grad_()
+    found = {}
+    for backend in ("compiled", "eager"):
+        surrogate = Surrogate(model, SLOPE, dtype=torch.float64, backend=backend)
+        records = surrogate(
+            duration=STEPS * surrogate.dt,
+            record=["source.v", "target.v"],
+            inputs={"timed": given[:, None].expand(-1, 4, -1)},
+            seed=3,
+        )
+        loss = (records["source.v"] ** 2).sum() + (records["target.v"] ** 3).sum()
+        found[backend] = torch.autograd.grad(loss, [given, *surrogate.parameters()])
+    for ours, expected in zip(found["compiled"], found["eager"]):
+        assert (ours - expected).abs().max() <= 1e-9 * expected.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["double", "single"])
+def test_trials_and_threads_change_nothing(dtype):
+    """Whether a thread takes so many trials that it looks up the synapses, or so few that it does not."""
+    source, target = neurons(190, "source"), neurons(130, "target")
+    there = Synapses(source, target, "w : 1 (constant)\nI_post = w*x_pre : 1 (summed)", name="there")
+    i, j = np.nonzero(np.random.default_rng(2).random((190, 130)) < 0.18)
+    there.connect(i=i, j=j)
+    there.w = np.random.randn(len(i))
+    model = trained(Network(source, target, there), ("there", "w"))
+    surrogate = Surrogate(model, SLOPE, dtype=dtype, backend="compiled")
+    found, threads = [], torch.get_num_threads()
+    for number, batch in ((1, 20), (2, 20), (4, 20), (2, 3)):
+        torch.set_num_threads(number)
+        records = surrogate(duration=STEPS * surrogate.dt, record=["target.I"], seed=3, batch=batch)
+        found.append(records["target.I"][:, :3].detach())
+    torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert torch.equal(other, found[0])

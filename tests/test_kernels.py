@@ -197,6 +197,50 @@ def test_given_events_that_set_a_variable_to_a_constant():
     assert_gradients_agree(model, None, ["cells.v", "cells.x"], 30)
 
 
+def spiking(equations, **options):
+    """Five neurons that spike, with a variable x that may be trained."""
+    cells = brian2.NeuronGroup(
+        5,
+        f"dv/dt = (15 + 0.1*x - v)/(2*ms) : 1\nx : 1\n{equations}",
+        threshold="v > 1",
+        reset="v = 0",
+        refractory=1 * ms,
+        method="euler",
+        name="cells",
+        **options,
+    )
+    cells.x = "0.5 + i"
+    return cells
+
+
+def test_a_record_in_double_precision():
+    """What is made of the time of the last spike is in double precision, and so is its gradient."""
+    cells = spiking("y = x*exp(-(t - lastspike)/(5*ms)) : 1\nz = 2*y : 1")
+    model = trained(brian2.Network(cells), ("cells", "x"), namespace={})
+    found = {}
+    for backend in ("compiled", "eager"):
+        surrogate = Surrogate(model, Box(width=0.3), backend=backend)
+        records = run(surrogate, record=["cells.v", "cells.y", "cells.z"])
+        assert records["cells.y"].dtype == torch.float64
+        found[backend] = gradients_of(surrogate, (records["cells.y"] ** 2).sum() + records["cells.v"].sum())
+    assert_near(found["compiled"], found["eager"], 1e-5)
+
+
+def test_a_value_in_double_precision_that_another_loop_uses():
+    cells = spiking("z : 1\nother : 1 (linked)")
+    cells.other = brian2.linked_var(cells, "v", index=np.arange(5)[::-1])
+    cells.run_regularly("q = x*exp(-(t - lastspike)/(5*ms)); v = 0.5*other + 0.01*q; z = q*v")
+    model = trained(brian2.Network(cells), ("cells", "x"), namespace={})
+    assert_gradients_agree(model, Box(width=0.3), ["cells.v", "cells.z"], STEPS, batch=3)
+
+
+def test_gradients_of_remainders_that_rounding_hides():
+    cells = brian2.NeuronGroup(41, "dv/dt = (v % y)/second : 1\ny : 1", method="euler", name="cells")
+    cells.v, cells.y = "0.1*(i - 20)", 0.1
+    model = trained(brian2.Network(cells), ("cells", "v"), ("cells", "y"), namespace={})
+    assert_gradients_agree(model, None, ["cells.v"], 3)
+
+
 # -- memory -----------------------------------------------------------------------------------------------
 
 MANY_STEPS = 400  # about 2 MB to be kept for the backward pass

@@ -59,7 +59,7 @@ class ElementLoops(Writing):
         inner = forward_lines(reverse.values) + reverse.lines
         kept = {e.array: e for e in body.effects if e.kind in ("store", "put")}
         for array, effect in kept.items():
-            if array in self.tables.varied and self.is_real(array):
+            if array in self.tables.varied and self.is_floating(array):
                 place = f"{effect.index}[i]" if effect.index else "i"
                 own = reverse.own.get(array) or (body.shared and reverse.shared.get(array)) or "0"
                 inner.append(f"d_{array}[{place}] = {own};")

@@ -51,7 +51,7 @@ class EventLoops(Writing):
 
     def hand_on(self, copy, array):
         """Add the gradient of a copy to that of the array itself."""
-        if copy not in self.tables.varied or not self.is_real(array):
+        if copy not in self.tables.varied or not self.is_floating(array):
             return []
         size = f"{self.bytes(array)}/(int64_t)sizeof(real)"
         return [
@@ -89,7 +89,7 @@ class EventLoops(Writing):
         owned = self.owned(body)
         changes, scattered = [], list(reverse.scattered)
         for effect in body.effects:
-            if effect.array not in self.tables.varied or not self.is_real(effect.array):
+            if effect.array not in self.tables.varied or not self.is_floating(effect.array):
                 continue
             if effect.kind == "store":
                 changes.append(f"d_{effect.array}[i] = {reverse.own.get(effect.array, '0')};")

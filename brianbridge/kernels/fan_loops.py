@@ -106,7 +106,11 @@ class FanLoops(TurnLoops):
         if len(route.delays) < 2 or len(body.effects) != 1 or part.block.group in self.tables.orders:
             return None
         (effect,) = body.effects
-        if effect.kind != "add" or not self.is_real(effect.array) or effect.array not in self.tables.varied:
+        if (
+            effect.kind != "add"
+            or not self.is_floating(effect.array)
+            or effect.array not in self.tables.varied
+        ):
             return None
         if not self.reverses[id(body)][1].mask or body.copies:
             return None

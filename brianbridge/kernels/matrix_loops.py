@@ -91,7 +91,7 @@ class MatrixLoops(RowLoops):
                 "",
                 [
                     "if (m == 0) {",
-                    "const real *vectors[LANES]; real *out[LANES];",
+                    "const real *vectors[TOGETHER]; real *out[TOGETHER];",
                     "for (int64_t j = 0; j < count; ++j)",
                     f"  vectors[j] = vector(lanes + j, {given}), out[j] = vector(lanes + j, {result});",
                     f"const int64_t rows = {self.whole(grid.rows)}, columns = {self.whole(grid.columns)};",
@@ -136,7 +136,8 @@ class MatrixLoops(RowLoops):
             slot = f"ring_slot(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay})"
             call = [
                 "if (m == 0) {",
-                "const real *vectors[LANES]; real *sums[LANES], *out[LANES]; const uint8_t *wanted[LANES];",
+                "const real *vectors[TOGETHER]; real *sums[TOGETHER], *out[TOGETHER];",
+                "const uint8_t *wanted[TOGETHER];",
                 "for (int64_t j = 0; j < count; ++j) {",
                 f"  vectors[j] = vector(lanes + j, 0), sums[j] = vector(lanes + j, 1), out[j] = {slot};",
                 f"  wanted[j] = marked(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay});",
@@ -168,11 +169,11 @@ class Lines:
     def varied(self):
         return self.product.differentiable
 
-    def loop(self, lines, clause=""):
+    def loop(self, lines, clause="", simd=True):
         name, inner = self.name, self.writing.on_grid(self.grid, self.body, lines)
         return [
             f"const int64_t n = {self.writing.whole(self.size)};",
-            f"#pragma omp simd{clause}",
+            *([f"#pragma omp simd{clause}"] if simd else []),
             f"for (int64_t {name} = 0; {name} < n; ++{name}) {{",
             *(f"  {line}" for line in inner),
             "}",
@@ -191,12 +192,16 @@ class Lines:
         lines = forward_lines(reverse.values) + reverse.lines
         lines = [line.replace("d_line[i]", f"upstream[{self.name}]") for line in lines]
         lines += [f"d_{array}[{element}] += {text};" for array, element, text in reverse.scattered]
+        elements = self.writing.on_grid(
+            self.grid, self.body, [element for _, element, _ in reverse.scattered]
+        )
+        simd = all(element == self.name for element in elements)  # several may lead to one element
         sums = list(reverse.shared)
         lines += [f"sum_{j} += {reverse.shared[array]};" for j, array in enumerate(sums)]
         names = ", ".join(f"sum_{j}" for j in range(len(sums)))
         return [
             f"const real *restrict upstream = vector(w, {buffer});",
             *(f"real sum_{j} = 0;" for j in range(len(sums))),
-            *self.loop(lines, f" reduction(+: {names})" if sums else ""),
+            *self.loop(lines, f" reduction(+: {names})" if sums else "", simd),
             *(f"d_{array}[0] += sum_{j};" for j, array in enumerate(sums)),
         ]

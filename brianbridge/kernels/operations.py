@@ -188,7 +188,7 @@ def _extremum(sign):
 
 def _modulo(value, d, a, b):
     x, y = cast(a, value.type), cast(b, value.type)
-    return [(a, d, ()), (b, f"-{d}*floor({x}/{y})", (a, b))]
+    return [(a, d, ()), (b, f"-{d}*({C_TYPES[value.type]})floor_divide({x}, {y})", (a, b))]
 
 
 def _guard(value, d, a):

@@ -5,6 +5,7 @@ by side.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Order:
     synapses: np.ndarray = field(compare=False)
     starts: np.ndarray = field(compare=False)
 
-    @property
+    @cached_property
     def places(self):
         """Where each synapse is."""
         return np.argsort(self.synapses)

@@ -40,7 +40,8 @@ class RowLoops(Writing):
             grid = grid_for(target, source, tables.constants)
         if grid is None:
             return None
-        if not fits(grid, body) and (part.block.kind == "pathway" or sum_factors(body) is None):
+        is_product = part.block.kind != "pathway" and self.sum_factors(grid, body) is not None
+        if not (is_product or fits(grid, body)):
             return None
         return grid if self.on_grid(grid, body, []) is not None else None
 
@@ -50,24 +51,54 @@ class RowLoops(Writing):
             return [_replaced(line, {f"i_{grid.outer}[i]": "row"}) for line in lines]
         names = {v.index for v in body.values if v.op in ("at", "row") and v.index.startswith("i_")}
         names |= {e.index for e in body.effects}
-        replaced = {f"i_{grid.outer}[i]": "row", f"i_{grid.inner}[i]": "column"}
-        for name in names - {f"i_{grid.outer}", f"i_{grid.inner}"}:
-            table = self.tables.table_of_grid(name, grid)
-            if table is None:
-                return None
-            replaced[f"{name}[i]"] = table
+        replaced = {f"{name}[i]": self.element(grid, name) for name in sorted(names)}
+        if None in replaced.values():
+            return None
         for value in body.values:
             if value.op == "own":
                 replaced[f"{value.symbol}[i]"] = f"{self.tables.grid_constant(value.symbol, grid)}[i]"
         return [_replaced(line, replaced) for line in lines]
 
-    def columns(self, grid, inner, clause=""):
+    def element(self, grid, index):
+        """C text of an index on a grid; None if it depends on both the row and the column."""
+        ends = {f"i_{grid.outer}": "row", f"i_{grid.inner}": "column"}
+        return ends.get(index) or self.tables.table_of_grid(index, grid)
+
+    def sum_factors(self, grid, body):
+        """What the summands of a sum are made of, where it is the product of a matrix with a vector.
+
+        Returns
+        -------
+        (Value, list of Value) or None
+            The synapses' constant, and the other factors, which depend on the source only.
+        """
+        if len(body.effects) != 1:
+            return None
+        to_columns, factors = body.effects[0].index == f"i_{grid.inner}", _factors(body.effects[0].value)
+        weights = [v for v in factors if v.op == "own"]
+        others = [v for v in factors if v.op != "own"]
+        if len(weights) != 1 or not weights[0].symbol.startswith("c_") or weights[0].type != "real":
+            return None
+        if not others or not all(self.is_along(grid, v, "row" if to_columns else "column") for v in others):
+            return None
+        return weights[0], others
+
+    def is_along(self, grid, value, line):
+        """Whether a value is the same for all places of a row, or of a column."""
+        if value.op in ("own", "lookup") or (value.op == "row" and not value.index):
+            return False
+        if value.op in ("at", "row") and value.index != "0":
+            return line in (self.element(grid, value.index) or "")
+        return all(self.is_along(grid, argument, line) for argument in value.arguments)
+
+    def columns(self, grid, inner, clause="", simd=True):
         """Loop over the columns of a row, or over the synapses of a neuron."""
+        pragma = [f"#pragma omp simd{clause}"] if simd else []
         if isinstance(grid, Order):
             number = list(self.tables.orders).index(grid.group)
             return [
                 f"const int32_t *restrict starts = p->starts[{number}];",
-                f"#pragma omp simd{clause}",
+                *pragma,
                 "for (int32_t i = starts[row]; i < starts[row + 1]; ++i) {",
                 *(f"  {line}" for line in inner),
                 "}",
@@ -75,7 +106,7 @@ class RowLoops(Writing):
         columns = f"(int64_t){self.tables.extent(grid.columns)}"
         return [
             f"const int64_t columns = {columns};",
-            f"#pragma omp simd{clause}",
+            *pragma,
             "for (int64_t column = 0; column < columns; ++column) {",
             *(["  const int64_t i = row*columns + column;"] if any("[i]" in line for line in inner) else []),
             *(f"  {line}" for line in inner),
@@ -84,7 +115,7 @@ class RowLoops(Writing):
 
     def grid_sums(self, number, part, body, grid):
         """A sum over synapses, row by row."""
-        product = None if isinstance(grid, Order) else sum_factors(body)
+        product = None if isinstance(grid, Order) else self.sum_factors(grid, body)
         if product is not None:
             return self.matrix_sums(body, grid, product)
         rows = f"(int64_t)lanes->p->literals[{self.tables.extent(grid.rows)[2:]}]"
@@ -115,19 +146,22 @@ class RowLoops(Writing):
 
     def row_of_sums(self, grid, body, inner, changes):
         """A row of a grid: sums over it are added once, what each column gets is added in the loop."""
-        inner, sums = self.on_grid(grid, body, inner), []
+        inner, sums, simd = self.on_grid(grid, body, inner), [], True
         for array, element, text in changes:
             line = self.on_grid(grid, body, [f"{array}[{element}] += {text};"])[0]
             place, text = line.split(" += ")
             if place.endswith(("[column]", "[i]")):
                 inner.append(line)
+            elif "[column]" in place:  # several columns may lead to one element
+                inner.append(line)
+                simd = False
             else:
                 inner.append(f"sum_{len(sums)} += {text}")
                 sums.append(place)
         names = ", ".join(f"sum_{j}" for j in range(len(sums)))
         return [
             *(f"real sum_{j} = 0;" for j in range(len(sums))),
-            *self.columns(grid, inner, f" reduction(+: {names})" if sums else ""),
+            *self.columns(grid, inner, f" reduction(+: {names})" if sums else "", simd),
             *(f"{place} += sum_{j};" for j, place in enumerate(sums)),
         ]
 
@@ -209,33 +243,6 @@ def factors_of(body, target):
             return None
         found.append((effect, weights[0], others))
     return found
-
-
-def sum_factors(body):
-    """What the summands of a sum are made of, where it is the product of a matrix with a vector.
-
-    Returns
-    -------
-    (Value, list of Value) or None
-        The synapses' constant, and the other factors, which depend on the source only.
-    """
-    if len(body.effects) != 1:
-        return None
-    target, factors = body.effects[0].index, _factors(body.effects[0].value)
-    weights = [v for v in factors if v.op == "own"]
-    others = [v for v in factors if v.op != "own"]
-    if len(weights) != 1 or not weights[0].symbol.startswith("c_") or weights[0].type != "real":
-        return None
-    if not others or not all(_of_source(v, target) for v in others):
-        return None
-    return weights[0], others
-
-
-def _of_source(value, target):
-    """Whether a value is the same for all synapses of a source."""
-    if value.op in ("own", "lookup") or value.index == target or (value.op == "row" and not value.index):
-        return False
-    return all(_of_source(argument, target) for argument in value.arguments)
 
 
 def _factors(value):

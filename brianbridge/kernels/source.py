@@ -89,7 +89,7 @@ def write_source(tables, routes):
             f"typedef {'float' if tables.is_single else 'double'} real;",
             f"#define SINGLE {int(tables.is_single)}",
             "#include <tgmath.h>",
-            f"#define LANES {LANES} /* at most TRIALS */",
+            f"#define TOGETHER {LANES}",
             f"#define PRODUCTS {len(writer.products) + 1}",
             f"#define FILTERS {len(filters) + 1}",
             *(_FILES.joinpath(name).read_text() for name in PARTS),
@@ -230,14 +230,18 @@ class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
         )
 
     def buffer(self):
-        numbers = range(len(self.tables.rendered.parts))
-        events = "for (int64_t e = 0; e < p->events; ++e) if (p->event_size[e] > n) n = p->event_size[e];"
+        """C functions that tell how many buffers a worker needs, and how long they are."""
+        parts = len(self.tables.rendered.parts)
+        grids = dict.fromkeys(grid for _, grid in self.tables.grid_constants)
+        sizes = [self.whole(size) for grid in grids for size in (grid.rows, grid.columns)]
         return "\n".join(
             [
                 "static int64_t buffer_length(const Problem *p) {",
                 "  int64_t n = CHUNK;",
-                f"  for (int64_t j = 0; j < {len(numbers)}; ++j) if (p->sizes[j] > n) n = p->sizes[j];",
-                f"  {events}",
+                f"  for (int64_t j = 0; j < {parts}; ++j) if (p->sizes[j] > n) n = p->sizes[j];",
+                "  for (int64_t e = 0; e < p->events; ++e) if (p->event_size[e] > n) n = p->event_size[e];",
+                *self.pointers("\n".join(sizes)),
+                *(f"  if ({size} > n) n = {size};" for size in sizes),
                 "  return (n/CHUNK + 1)*CHUNK;",
                 "}",
                 f"static int64_t buffer_count(void) {{ return {self.buffers}; }}",

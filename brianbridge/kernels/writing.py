@@ -2,14 +2,31 @@
 
 import re
 
-from brianbridge.kernels.values import C_TYPES
+from brianbridge.kernels.values import C_TYPES, FLOATING
 
 __all__ = ["SCATTERED", "Writing", "place_of", "plain_line", "scatter_line"]
 
-#: Names by their first letters: states, temporary arrays, constants, events, index arrays, random numbers
-#: (all, or only some of them), inputs, outputs and their gradients, used-up gradients of events, literals,
-#: grids, indices along grids, marks, reciprocals; and gradients of arrays.
-POINTER = re.compile(r"\b(?:[smczirnxogelyhuq]_\w+|d_[smczrxy]_\w+|t\b)")
+#: What C identifiers stand for, by their first letter; the number or the name of the array follows.
+PREFIXES = {
+    "s": "state",
+    "m": "temporary array",
+    "z": "events",
+    "c": "constant",
+    "q": "reciprocals of a constant",
+    "y": "constant laid out as a grid",
+    "i": "index array",
+    "h": "index along the rows or the columns of a grid",
+    "r": "random numbers of every element",
+    "n": "random numbers, of which only some are drawn",
+    "x": "input",
+    "o": "output",
+    "g": "gradient of an output",
+    "e": "gradient of events, which is used up",
+    "u": "marks of neurons that a spike gradient reaches",
+    "l": "literal",
+}
+#: Those, gradients of arrays (``d_`` before their name), and the time.
+POINTER = re.compile(rf"\b(?:[{''.join(PREFIXES)}]_\w+|d_[smczrxy]_\w+|t\b)")
 NUMBERS = re.compile(r"\br_(\d+)\[i\]")  # random ones, of every element
 SCATTERED = ("put", "add", "multiply", "assign")
 
@@ -80,8 +97,8 @@ class Writing:
         names = [self.tables.event(event) for event in self.tables.rendered.events]
         return names.index(symbol)
 
-    def is_real(self, array):
-        return self.type(array) == "real"
+    def is_floating(self, array):
+        return self.type(array) in FLOATING
 
     def type(self, array):
         if array in self.tables.temporaries:
@@ -133,8 +150,9 @@ class Writing:
         if kind == "g":
             number = name[2:]
             row = f"(k/{tables.output_every(int(number))} - p->output_first[{number}])*p->batch + w->b"
-            given = f"(const real *)p->grad_outputs[{number}] + ({row})*p->output_columns[{number}]"
-            return [f"const real *restrict {name} = p->output_given[{number}] ? {given} : w->zeros;"]
+            type = f"const {C_TYPES[tables.output_types[int(number)]]} *"
+            given = f"({type})p->grad_outputs[{number}] + ({row})*p->output_columns[{number}]"
+            return [f"{type}restrict {name} = p->output_given[{number}] ? {given} : ({type})w->zeros;"]
         return self.gradient_pointer(name, kind, found, lines)
 
     def gradient_pointer(self, name, kind, found, lines):

@@ -37,6 +37,17 @@ def test_whole_and_fractional_division_of_either_sign():
     assert agree(Network(cells), 30).bit_equal
 
 
+def test_multiples_that_rounding_hides():
+    """0.5 // 0.1 is 4: the rounded quotient is 5, but the number that 0.1 stands for is a little larger."""
+    cells = NeuronGroup(41, "x : 1\nfloored : 1\nbelow : 1\nremainder : 1\nby_time : 1", dt=100 * ms)
+    cells.x = "0.1*(i - 20)"
+    cells.run_regularly("""floored = x // 0.1
+    below = x // -0.1
+    remainder = x % 0.1
+    by_time = (t/second) // 0.1 + i*((t/second) % 0.1)""")
+    assert agree(Network(cells), 30).bit_equal
+
+
 def test_division_by_zero_and_infinite_numbers():
     limit, nowhere = inf, -np.inf
     cells = NeuronGroup(

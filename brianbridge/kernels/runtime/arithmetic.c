@@ -1,6 +1,11 @@
 /* Operations that C does not have, or has in another way than Python, and spike gradients. */
 static inline real sign(real x) { return (real)((x > 0) - (x < 0)); }
-static inline double floor_divide(double a, double b) { return floor(a / b); }
+/* As Python, NumPy and PyTorch do it: not the floor of a rounded quotient, so that 0.5 // 0.1 is 4. */
+static inline double floor_divide(double a, double b) {
+  if (b == 0) return a / b;
+  const double r = fmod(a, b), quotient = (a - r) / b - (r != 0 && (r < 0) != (b < 0)), below = floor(quotient);
+  return below + (quotient - below > 0.5);
+}
 static inline double modulo(double a, double b) {
   double r = fmod(a, b);
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;

@@ -41,14 +41,25 @@ static void turn_back(const real *beside, int64_t count, int64_t elements, real 
   for (int64_t m = 0; m < count; ++m)
     for (int64_t i = 0; i < elements; ++i) out[m][i] += beside[i*CHUNK + m];
 }
-static chunk sparse_column(const Sparse *s, int64_t column, const real *beside) {
+/* Synapses are added in the order of their rows, as where all places of a grid are: neither the number of trials that
+ * share them nor that of threads changes a bit of the result. Four columns at once, since an addition waits for the one
+ * before it. */
+static inline chunk add_synapses(const Sparse *s, int32_t first, int32_t end, const real *beside, chunk sum) {
+  const real *weights = s->weights;
+  for (int32_t i = first; i < end; ++i) sum += weights[i]*(*(const chunk *)(beside + s->sources[i]));
+  return sum;
+}
+static void four_sparse_columns(const Sparse *s, const int32_t *starts, const real *beside, real *made) {
   const real *weights = s->weights;
   chunk sums[4] = {{0}, {0}, {0}, {0}};
-  int32_t i = s->starts[column], end = s->starts[column + 1];
-  for (; i + 4 <= end; i += 4)
-    UNROLL for (int j = 0; j < 4; ++j) sums[j] += weights[i + j]*(*(const chunk *)(beside + s->sources[i + j]));
-  for (; i < end; ++i) sums[0] += weights[i]*(*(const chunk *)(beside + s->sources[i]));
-  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  int32_t shortest = INT32_MAX;
+  for (int j = 0; j < 4; ++j)
+    if (starts[j + 1] - starts[j] < shortest) shortest = starts[j + 1] - starts[j];
+  for (int32_t i = 0; i < shortest; ++i)
+    UNROLL for (int j = 0; j < 4; ++j)
+      sums[j] += weights[starts[j] + i]*(*(const chunk *)(beside + s->sources[starts[j] + i]));
+  UNROLL for (int j = 0; j < 4; ++j)
+    *(chunk *)(made + j*CHUNK) = add_synapses(s, starts[j] + shortest, starts[j + 1], beside, sums[j]);
 }
 static void multiply_sparse(const Sparse *s, Work *lanes, int64_t rows, int64_t columns, int64_t count,
                             const real *const *vectors, real *const *out) {
@@ -57,7 +68,10 @@ static void multiply_sparse(const Sparse *s, Work *lanes, int64_t rows, int64_t 
   for (int64_t first = 0; first < count; first += CHUNK) {
     const int64_t some = first + CHUNK < count ? CHUNK : count - first;
     turn(vectors + first, some, rows, given);
-    for (int64_t column = 0; column < columns; ++column) *(chunk *)(made + column*CHUNK) = sparse_column(s, column, given);
+    int64_t column = 0;
+    for (; column + 4 <= columns; column += 4) four_sparse_columns(s, s->starts + column, given, made + column*CHUNK);
+    for (; column < columns; ++column)
+      *(chunk *)(made + column*CHUNK) = add_synapses(s, s->starts[column], s->starts[column + 1], given, (chunk){0});
     turn_back(made, some, columns, out + first);
   }
 }

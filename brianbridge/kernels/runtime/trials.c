@@ -25,7 +25,7 @@ static void start_work(Work *w, Simulation *s, int64_t thread, int64_t backward)
   w->state = calloc(1, p->block + 64);
   w->length = buffer_length(p);
   w->buffer = malloc(buffer_count()*w->length*sizeof(real) + 64);
-  w->zeros = calloc(w->length, sizeof(real));
+  w->zeros = calloc(w->length, sizeof(double)); /* gradients of a record may be in double precision */
   w->gradient = p->gradient ? p->gradient + thread * p->gradients : NULL;
   w->random = calloc(p->places + 1, sizeof(Row));
   w->ring = calloc(p->events + 1, sizeof(char *));
