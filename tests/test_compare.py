@@ -172,7 +172,7 @@ run(5*ms)
     assert verdict.verdict == "refused"
     document = verdict.document()
     assert {r["line"] for r in document["refusals"]} == {2, 3}
-    assert all(r["object"] and r["construct"] and r["remedy"] for r in document["refusals"])
+    assert all([r["object"] and r["construct"] and r["remedy"] for r in document["refusals"]])
     assert document["objects"] == {}
 
 

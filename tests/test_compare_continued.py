@@ -50,7 +50,7 @@ def agree(script, tmp_path):
 def test_the_second_run_starts_where_the_first_has_ended(agree):
     seen = agree(NETWORK + "run(12*ms)\nrun(13*ms)\nrun(0.2*ms)\nrun(0.2*ms)\nrun(10*ms)\n")
     assert [run.steps for run in seen.runs] == [24, 26, 1, 20]
-    assert all(run.spikes for run in seen.runs if run.steps > 1)
+    assert all([run.spikes for run in seen.runs if run.steps > 1])
 
 
 def test_what_is_assigned_between_runs(agree):
@@ -158,7 +158,7 @@ def test_noise_and_lockstep_go_on(agree):
     )
     for lockstep in (False, True):
         seen = agree(text + "run(20*ms)\nrun(20*ms)\n", alone=False, lockstep=lockstep)
-        assert all(run.spikes for run in seen.runs)
+        assert all([run.spikes for run in seen.runs])
 
 
 def test_the_limit_may_fall_into_a_later_run(script):
@@ -206,4 +206,4 @@ def test_a_time_step_that_does_not_fit_is_the_script_s_failure(script):
     )
     verdict = compare_script(path)
     assert verdict.verdict == "agree"  # of the first run
-    assert any("Cannot set dt from 100. us to 1. ms" in note for note in verdict.notes)
+    assert any(["Cannot set dt from 100. us to 1. ms" in note for note in verdict.notes])

@@ -456,4 +456,4 @@ def test_an_order_that_follows_from_names_is_noted(script):
     path = script(f"{NEURONS}\na = neurons(2, name='a')\n{links}\nb.y = linked_var(a, 'v')\nrun(5*ms)")
     verdict = compare_script(path)
     assert verdict.verdict == "agree"
-    assert any("a_stateupdater changes a.v, which b_stateupdater uses" in note for note in verdict.notes)
+    assert any(["a_stateupdater changes a.v, which b_stateupdater uses" in note for note in verdict.notes])

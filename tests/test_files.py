@@ -111,7 +111,7 @@ def test_it_runs(load):
     records = surrogate({"drive": drive}, record=["cells.v", "cells"])
     assert records["cells"].sum() > 5
     records["cells.v"].sum().backward()
-    assert all(p.raw.grad is not None for p in surrogate.parameter)
+    assert all([p.raw.grad is not None for p in surrogate.parameter])
 
 
 def test_sizes_and_seeds(load):
@@ -268,7 +268,7 @@ def test_mistakes_are_named_with_their_place(load, old, new, expected):
     alternatives = expected.split("|")
     with pytest.raises(ModelFileError) as caught:
         load((old, new))
-    assert any(text in str(caught.value) for text in alternatives), str(caught.value)
+    assert any([text in str(caught.value) for text in alternatives]), str(caught.value)
     assert "net.toml" in str(caught.value)
 
 
@@ -369,9 +369,9 @@ def test_loading_leaves_everything_as_found(load, capsys):
     finally:
         prefs.codegen.target = "numpy"
         BrianLogger.log_level_error()
-    assert all(np.array_equal(a, b) for a, b in zip(numpy_state, np.random.get_state()))
+    assert all([np.array_equal(a, b) for a, b in zip(numpy_state, np.random.get_state())])
     after = runtime_device.get_random_state()
-    assert all(np.array_equal(value, after[key]) for key, value in brian_state.items())
+    assert all([np.array_equal(value, after[key]) for key, value in brian_state.items()])
     assert defaultclock.dt == clock
     import gc
 

@@ -185,7 +185,7 @@ def test_what_is_frozen_stays_and_counts_for_nothing():
         assert torch.equal(value, before[name]) == (name != ("w_out", "w"))
     assert result.history["gradient_norm"][-1] > 1e-3  # before clipping
     assert float(module.named_values()["w_out.w"].grad.norm()) == pytest.approx(1e-3, rel=1e-3)
-    assert all(torch.equal(raw.grad, left) for raw, left in left_behind)  # neither counted nor clipped
+    assert all([torch.equal(raw.grad, left) for raw, left in left_behind])  # neither counted nor clipped
     untrained, net, _ = surrogate()
     untrained.freeze(net["rec"].w)
     assert len(fit(untrained, updates=1, learning_rates={}).history["loss"]) == 1
@@ -198,7 +198,7 @@ def test_it_stops_when_fresh_trials_are_correct():
     assert updates % 5 == 0 and updates < 100
     validated = result.history["validated"]
     assert validated[-1] >= 0.9
-    assert all(v is None or v < 0.9 for v in validated[:-1])
+    assert all([v is None or v < 0.9 for v in validated[:-1]])
     assert [k + 1 for k, v in enumerate(validated) if v is not None] == list(range(5, updates + 1, 5))
 
 
@@ -314,4 +314,4 @@ def test_an_interrupt_keeps_the_updates_so_far(monkeypatch):
     monkeypatch.undo()
     again, _, _ = surrogate()
     two = fit(again, updates=2)
-    assert all(np.array_equal(trained.values[name], two.values[name]) for name in two.values)
+    assert all([np.array_equal(trained.values[name], two.values[name]) for name in two.values])

@@ -177,7 +177,7 @@ def gradients(surrogate, records):
 
 
 def assert_equal_records(found, expected):
-    assert all(torch.equal(found[name], expected[name]) for name in RECORD)
+    assert all([torch.equal(found[name], expected[name]) for name in RECORD])
 
 
 def test_both_back_ends_draw_the_same(model):
@@ -203,9 +203,9 @@ def test_noise_is_replayed(model, backend, dtype):
         again = run(surrogate, noise=records.noise, initial=None)
         expected = run(surrogate, initial=None)
         assert len(records.noise) == 8
-        assert all(noise.shape[1] == 3 for noise in records.noise.values())
+        assert all([noise.shape[1] == 3 for noise in records.noise.values()])
         assert_equal_records(again, expected)
-        assert all(torch.equal(again.noise[key], value) for key, value in records.noise.items())
+        assert all([torch.equal(again.noise[key], value) for key, value in records.noise.items()])
 
 
 @BACKENDS

@@ -1,5 +1,6 @@
 """The repository keeps its promises: nothing of one machine in it, whole wheels, torch only where needed."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -149,3 +150,19 @@ def test_the_table_of_features_says_something_of_every_feature():
     alone = {feature for feature, kinds in shown.items() if not kinds & {"agrees", "refused"}}
     assert not alone, f"a gradient, but no agreement: {alone}"
     assert "| PoissonInput | yes: `test_inputs.py::test_poisson_input` |" in table()
+
+
+def test_no_generator_is_taken_for_true():
+    """`from brian2 import *` brings numpy's all, any and sum, for which every generator is true."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        tree = list(ast.walk(ast.parse(path.read_text())))
+        if not any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree):
+            continue
+        calls = [node for node in tree if isinstance(node, ast.Call) and node.args]
+        wrong = [
+            call.lineno
+            for call in calls
+            if getattr(call.func, "id", "") in ("all", "any", "sum")
+            and isinstance(call.args[0], ast.GeneratorExp)
+        ]
+        assert not wrong, f"{path}: put the generator into brackets in lines {wrong}"

@@ -100,7 +100,7 @@ def test_tensors_are_called_as_in_brian2(content, trained):
     assert {"cells.tau_m", "cells.v", "cells.R", "cells.tau_syn", "rec.w", "rec.i", "rec.j", "stim"} <= set(
         tensors
     )
-    assert all(name.count(".") <= 2 for name in tensors)
+    assert all([name.count(".") <= 2 for name in tensors])
     assert np.array_equal(tensors["rec.w"], trained.values["rec.w"])
     assert tensors["rec.w"].dtype == np.float64
     assert tensors["rec.i"].dtype == tensors["rec.j"].dtype == np.int32
@@ -349,7 +349,7 @@ def snapshot(net):
 
 def equal(one, other):
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all([equal(one[key], other[key]) for key in one])
     return np.array_equal(one, other)
 
 

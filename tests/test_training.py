@@ -154,7 +154,7 @@ def test_a_regulariser_changes_what_is_learned():
     fit(plain)
     trained = fit(small, regularisers=[L2("w_out.w", 10.0), lambda simulated: simulated.output.sum() * 0])
     assert small.named_values()["w_out.w"].norm() < plain.named_values()["w_out.w"].norm()
-    assert all(value > 0 for value in trained.history["regularisation"])
+    assert all([value > 0 for value in trained.history["regularisation"]])
     assert trained.manifest["training"]["regularisers"][0] == "L2(parameter=w_out.w, strength=10.0)"
 
 
@@ -212,7 +212,7 @@ def test_steep_gradients_are_explained():
             loss=lambda o, t, m: 1e9 * (o.mean() - o.mean().detach()),
         )
     assert len([w for w in caught if "too steep" in str(w.message)]) == 1
-    assert all(w.filename == __file__.replace("test_training", "small_training") for w in caught)
+    assert all([w.filename == __file__.replace("test_training", "small_training") for w in caught])
     with pytest.warns(UserWarning, match="from spike to spike"):
         fit(
             lif_surrogate(reset_gradient=False),

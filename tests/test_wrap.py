@@ -528,7 +528,7 @@ def listed(dt, *objects, **names):
         warnings.simplefilter("always")
         bb.wrap(Network(*objects), dt=dt, namespace=names)
     ours = [w for w in caught if w.category is bb.RoundedTimes]
-    assert all(w.filename == __file__ for w in ours)
+    assert all([w.filename == __file__ for w in ours])
     return [change for w in ours for change in w.message.changes]
 
 

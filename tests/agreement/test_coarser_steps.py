@@ -74,7 +74,7 @@ def test_two_clocks_a_running_network_and_noise():
     net.run(12 * ms, namespace={})
     model, changes = wrapped(net, 0.4 * ms)
     assert model.time == pytest.approx(12e-3)
-    assert any(change.startswith("rec_pre, spikes under way:") for change in changes)
+    assert any([change.startswith("rec_pre, spikes under way:") for change in changes])
     assert agree(model.network(), 100).bit_equal
 
 

@@ -51,7 +51,7 @@ def random_inputs(name, model, rows, *batch):
 def test_every_file_states_its_source(name):
     """The file itself, since a variant has a source of its own; and the manual describes it."""
     tables = tomllib.loads((equations_folder() / f"{name}.toml").read_text(encoding="utf-8"))
-    assert any(char.isdigit() for char in tables["source"]), "authors, year and equations"
+    assert any([char.isdigit() for char in tables["source"]]), "authors, year and equations"
     assert tables.get("notes") or tables.get("like")
     assert f"`{name}`" in MANUAL.read_text(encoding="utf-8")
 
