@@ -18,7 +18,7 @@ class EventLoops(Writing):
         back = self.silent(number, event, route, part, body)
         back += self.events_backward(event, route, part, body)
         return self.with_whole_arrays(
-            body, arrived, self.deliver(event, route, part, self.arrival(body)), back
+            body, arrived, self.deliver(event, route, part, self.arrival(part, body)), back
         )
 
     def with_whole_arrays(self, body, arrived, there, back):
@@ -71,12 +71,14 @@ class EventLoops(Writing):
         added = dict.fromkeys(e.array for e in body.effects if e.kind == "add")
         return [a for a in added if a not in {e.array for e in self.owned(body)}]
 
-    def arrival(self, body):
+    def arrival(self, part, body):
         """What an event does at a synapse."""
         values = used_values(
             body, [e.value for e in body.effects] + [e.mask for e in body.effects if e.mask is not None]
         )
-        pushes = [f"push(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in self.owned(body)]
+        owned = self.owned(body)
+        self.at_event[part.block.name, id(body)] = [e.array for e in owned]
+        pushes = [f"push(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in owned]
         inner = ["if (w->taping) {", *pushes, "}"] if pushes else []
         inner += forward_lines(values)
         return inner + [

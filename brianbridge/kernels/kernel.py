@@ -2,7 +2,6 @@
 
 import ctypes
 import math
-import re
 import weakref
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -21,7 +20,6 @@ __all__ = ["Feed", "Kernel"]
 WHOLE_TAPE = 256e6  # bytes below which everything is kept for the backward pass
 CACHED_TAPE = 5e5  # bytes
 EXPECTED_RATE = 50.0  # events of a neuron per second, as long as no simulation has shown another rate
-PUSHED = re.compile(r"push\(w, &(\w+)\[")  # an element that an event at a synapse puts on the tape
 LIVING = Counter()  # kernels of each library
 
 
@@ -219,13 +217,12 @@ class Kernel:
     def _pushed_at_event(self):
         """Bytes that one event puts on the tape at all its synapses, on average, of every kind of event."""
         pushed = dict.fromkeys(self.rendered.events, 0.0)
-        for number, part in enumerate(self.rendered.parts):
+        for part in self.rendered.parts:
             block = part.block
             if block.kind == "pathway":
-                _, text = self.source.text.split(f"static void forward_{number}(")
-                symbols = PUSHED.findall(text.split("static void ")[0])
                 synapses = len(self.routes[block.name].synapses) / self.program.events[block.event]
-                pushed[block.event] += synapses * sum(self.torch_type(s).itemsize for s in symbols)
+                arrays = self.source.at_event.get(block.name, ())
+                pushed[block.event] += synapses * sum(self.torch_type(a).itemsize for a in arrays)
         return list(pushed.values())
 
     def bytes_of(self, symbol):

@@ -30,6 +30,8 @@ class Source:
         The numbers by which the text refers to arrays.
     taped : tuple of str
         Arrays that a step puts on the tape, as often as it does.
+    at_event : dict of str to tuple of str
+        By the name of the pathway: arrays of which each event puts an element on the tape, at every synapse.
     passes : frozenset of (str, str)
         Pairs of arrays: a gradient passes from the first to the second.
     arranged : dict of (str, str or int) to Order
@@ -43,6 +45,7 @@ class Source:
     text: str
     tables: object
     taped: tuple
+    at_event: dict
     passes: frozenset
     arranged: dict
     fans: dict
@@ -105,7 +108,12 @@ def write_source(tables, routes):
         ]
     )
     passes, fans = _passes(tables, read), {name: fan for name, (fan, *_) in writer.fans.items()}
-    return Source(text, tables, tuple(writer.pushed), passes, arranged(read, tables), fans, len(filters))
+    at_event = {}
+    for (pathway, _), arrays in writer.at_event.items():
+        at_event[pathway] = (*at_event.get(pathway, ()), *arrays)
+    return Source(
+        text, tables, tuple(writer.pushed), at_event, passes, arranged(read, tables), fans, len(filters)
+    )
 
 
 def _until_settled(tables):

@@ -24,7 +24,7 @@ class TurnLoops(EventLoops):
             Whether events may arrive that were under way when the simulation started.
         """
         route, event = self.routes[part.block.name], self.tables.event(part.block.event)
-        arrivals = [line for body in bodies for line in ["{", *self.arrival(body), "}"]]
+        arrivals = [line for body in bodies for line in ["{", *self.arrival(part, body), "}"]]
         if late:
             twice = f"if (spiked[j] && late) *p->twice = {route.number + 1};"
             there = self.synapses_in_order(event, part, late, ["if (mask == 0) continue;", twice, *arrivals])

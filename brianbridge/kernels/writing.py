@@ -49,6 +49,8 @@ class Writing:
     ----------
     pushed : list of str
         Arrays that a step puts on the tape.
+    at_event : dict of (str, int) to list of str
+        Arrays of which an event puts an element on the tape at each synapse: by pathway and body (its id).
     products : list of (str, str)
         Matrices whose gradient is gathered over several steps, with their sizes in C.
     buffers : int
@@ -58,7 +60,7 @@ class Writing:
     def __init__(self, tables, routes, reverses, taped, filters):
         self.tables, self.routes = tables, routes
         self.reverses, self.taped, self.filters = reverses, taped, filters
-        self.pushed, self.products, self.buffers = [], [], 1
+        self.pushed, self.at_event, self.products, self.buffers = [], {}, [], 1
 
     # -- loops ----------------------------------------------------------------------------------------
 
