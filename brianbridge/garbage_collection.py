@@ -12,9 +12,11 @@ _blocks = 0  # that are under way, one within the other
 def spared_from_collection():
     """In this block, the garbage collector passes over whatever was there before.
 
-    With torch and sympy imported, a collection takes longer than many a trial.
+    With torch and sympy imported, a collection takes longer than many a trial. What is garbage already is
+    collected before: Brian2 gives no name twice, and compiles code anew where a name in it is another one.
     """
     global _blocks
+    gc.collect()
     gc.freeze()
     _blocks += 1
     try:

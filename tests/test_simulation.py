@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from brian2 import Network, NeuronGroup, TimedArray, ms, start_scope
+from brian2.core import names
 
 import brianbridge as bb
 from brianbridge.simulation.copies import side_by_side
@@ -69,6 +70,18 @@ def test_fresh_noise_follows_the_seed(trained, trials):
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_names_are_the_same_in_every_simulation(trained, trials, monkeypatch):
+    """Brian2 would compile its code anew where a clock or a timed array has another name."""
+    given, find_name = [], names.find_name
+    monkeypatch.setattr(names, "find_name", lambda *wanted: given.append(find_name(*wanted)) or given[-1])
+    simulations = []
+    for _ in range(3):
+        bb.simulate(trained, trials[:1], progress=False)
+        simulations.append(given.copy())
+        given.clear()
+    assert simulations[0] == simulations[1] == simulations[2] != []
 
 
 def test_a_live_network_with_shorter_inputs_is_refused(trained, trials):

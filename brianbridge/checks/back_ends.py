@@ -158,16 +158,17 @@ def _lockstep(context, trials, noise, start):
     numpy_side, cython_side = sides.values()
     between = max(round(trials.steps * trials.dt / context.training_dt) // LOCKSTEPS - 1, 0)
     events, differences = 0, {}
-    for _ in range(LOCKSTEPS):
-        if between:
-            numpy_side.run(between)
-        cython_side.take(numpy_side.give())
-        cython_side.run(1)
-        numpy_side.run(1)
-        theirs, ours = numpy_side.states(), cython_side.states()
-        for name, value in theirs.items():
-            differences.setdefault(name, Difference()).see(value, ours[name])
-        events += sum(int(np.sum(a != b)) for a, b in zip(numpy_side.spiking(), cython_side.spiking()))
+    with spared_from_collection():
+        for _ in range(LOCKSTEPS):
+            if between:
+                numpy_side.run(between)
+            cython_side.take(numpy_side.give())
+            cython_side.run(1)
+            numpy_side.run(1)
+            theirs, ours = numpy_side.states(), cython_side.states()
+            for name, value in theirs.items():
+                differences.setdefault(name, Difference()).see(value, ours[name])
+            events += sum(int(np.sum(a != b)) for a, b in zip(numpy_side.spiking(), cython_side.spiking()))
     return events, _worst(differences)
 
 
@@ -183,7 +184,7 @@ class _Side:
         freeze_noise(self.live.network, noise)
 
     def run(self, steps):
-        with _on(self.target), spared_from_collection(), np.errstate(all="ignore"):
+        with _on(self.target), np.errstate(all="ignore"):
             self.live.network.run(steps * self.model.dt * second, namespace={})
 
     def give(self):
