@@ -4,7 +4,6 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -83,7 +82,7 @@ def manifest_of(context, ladder, only=None, source=None):
             "processors": os.cpu_count(),
             "compilers": {
                 "C": _version_of(compiler()),
-                "C++": _version_of(shutil.which(os.environ.get("CXX") or "g++") or shutil.which("c++")),
+                "C++": _version_of(tuple(os.environ.get("CXX", "").split()) or ("g++",)),
             },
             "threads": {name: os.environ.get(name, "") for name in THREADS},
         },
@@ -103,12 +102,12 @@ def sha256_of_file(path):
 
 
 @cache
-def _version_of(program):
+def _version_of(command):
     """First line of what a compiler says of itself; empty if there is none."""
-    if not program:
+    if not command:
         return ""
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30).stdout
+        said = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
     return said.partition("\n")[0].strip()

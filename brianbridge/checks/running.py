@@ -72,7 +72,7 @@ def check(
         What is examined in Brian2, where it is not the model in the file: one rebuilt from a publication, for
         example, or a mutant.
     untrained : Model, optional
-        The network before its training, as one more control: the same neurons, synapses and inputs.
+        The network before its training, as one more control: the same neurons, projections and inputs.
     out : path, optional
         A folder. What is finished is kept there and used again after an interruption; ``report.html`` and
         ``report.json`` are written into it, and `model` and `untrained`, which `reproduce` needs.
@@ -187,13 +187,17 @@ def _untrained(model, trained):
     if model is None or _parts(model) == _parts(trained):
         return model
     raise CheckOptionError(
-        "What was given as untrained is not this network before its training: it has other neurons, synapses "
-        "or inputs."
+        "What was given as untrained is not this network before its training: it has other neurons, "
+        "projections or inputs."
     )
 
 
 def _parts(model):
-    groups = {group.name: len(group.i) if hasattr(group, "i") else group.n for group in model.groups}
+    """What a network has before its training, too; which neurons are connected may be another draw."""
+    groups = {
+        group.name: (group.source[0], group.target[0]) if hasattr(group, "i") else group.n
+        for group in model.groups
+    }
     return groups, {timed.name for timed in model.inputs}
 
 
