@@ -574,6 +574,7 @@ def test_noise_of_coarser_steps_is_on_the_same_path(trained):
 
 
 def test_text_that_depends_on_the_time_step(trained):
+    assert step_dependence(bb.load("hodgkin_huxley")) == ""  # rates are (constant over dt)
     assert step_dependence(trained.model) == ""
     assert "cells contains dt" in step_dependence(mutants.noise(trained.model))
     cells = trained.model["cells"]

@@ -2,6 +2,7 @@
 
 import re
 
+from brian2.equations.equations import parse_string_equations
 from brian2.utils.stringtools import get_identifiers
 
 from brianbridge.model.groups import Operation, PoissonNeurons
@@ -41,8 +42,9 @@ def step_dependence(model):
 
 def _texts(group):
     """What it is, the text, and whether it is evaluated in every step."""
-    for line in _lines(group.equations):
-        yield "an equation", line.partition("=")[2], True  # behind dv/dt
+    for equation in parse_string_equations(group.equations).values():
+        if equation.expr is not None:
+            yield "an equation", equation.expr.code, True
     for text in getattr(group, "events", {}).values():
         if not isinstance(group, PoissonNeurons):  # theirs is Brian2's own, rand() < rates*dt
             yield "a threshold", text, True
@@ -64,8 +66,8 @@ def _is_in_every_step(operation):
 def _goes_on(code):
     """Variables that statements make of what they were before: as often as there are steps."""
     read, written, changed = set(), set(), set()
-    for line in _lines(code):
-        statement = STATEMENT.fullmatch(line)
+    for line in re.split(r"[\n;]", code):
+        statement = STATEMENT.fullmatch(line.partition("#")[0])
         if statement:
             name, augmented, value = statement.groups()
             read |= get_identifiers(value) - written
@@ -73,7 +75,3 @@ def _goes_on(code):
                 changed.add(name)
             written.add(name)
     return changed
-
-
-def _lines(text):
-    return [line.partition("#")[0] for line in re.split(r"[\n;]", text)]
