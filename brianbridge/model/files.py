@@ -100,10 +100,17 @@ def _path(name):
         raise ModelFileError(f"{path} is a trained network; read it with bb.Trained.load().")
     path = equations_folder() / f"{name}.toml"
     if not path.is_file() or path.stem not in model_names():
-        close = difflib.get_close_matches(str(name), model_names(), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        close = _closest(str(name), model_names())
+        hint = f" Did you mean {close!r}?" if close else ""
         raise ModelFileError(f"There is no model {str(name)!r}; known are {', '.join(model_names())}.{hint}")
     return path
+
+
+def _closest(word, known):
+    """The known name that a misspelt one may stand for, such as R for r; None if none is close."""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), names, n=1)
+    return names[close[0]] if close else None
 
 
 def _parse(path):
@@ -180,9 +187,9 @@ class _Reader:
             self.fail(where, f"expected a table, found {table!r:.80}.")
         for key in table:
             if allowed is not None and key not in allowed:
-                close = difflib.get_close_matches(key, allowed, n=1)
+                close = _closest(key, allowed)
                 known = ", ".join(sorted(allowed))
-                hint = f"Did you mean {close[0]!r}?" if close else f"Known are {known}."
+                hint = f"Did you mean {close!r}?" if close else f"Known are {known}."
                 self.fail(where, f"unknown key {key!r}. {hint}")
         return table
 
@@ -289,8 +296,8 @@ class _Reader:
         """Number of neurons of every group."""
         for name, size in self.sizes.items():
             if name not in groups:
-                close = difflib.get_close_matches(name, groups, n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
+                close = _closest(name, groups)
+                hint = f" Did you mean {close!r}?" if close else ""
                 known = ", ".join(groups)
                 raise ModelFileError(f"{self.path.name} has no group {name!r}; its groups are {known}.{hint}")
             self._size(f"{name}=", size)
@@ -411,8 +418,8 @@ class _Reader:
         ]:
             place = f"{where}.{key}.{variable}"
             if variable not in group.variables:
-                close = difflib.get_close_matches(variable, list(group.equations), n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
+                close = _closest(variable, group.equations)
+                hint = f" Did you mean {close!r}?" if close else ""
                 self.fail(place, f"the equations do not define {variable!r}.{hint}")
             if key == "initial" and variable in flagged:
                 self.fail(place, f"{variable!r} is trainable: its start is given under values, once for all.")
