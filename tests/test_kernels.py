@@ -301,3 +301,23 @@ def test_a_threshold_of_two_comparisons():
     synapses.w = "0.01*(1 + i % 3)"
     model = trained(brian2.Network(cells, synapses), ("synapses", "w"))
     assert_gradients_agree(model, Box(width=0.4), ["cells.v"], 40)
+
+
+def test_the_generated_step_can_be_read():
+    model, gradient = typical("dense")
+    surrogate = Surrogate(model, gradient)
+    assert "def step(" in surrogate.source("eager")
+    kernel = surrogate.source()
+    assert all(f"/* {name} */" in kernel for name in ("cells_stateupdater", "cells_spike_resetter"))
+    run(surrogate, record=["cells.v"])
+    assert surrogate.source("compiled") != kernel, "what is recorded belongs to the kernel"
+    with pytest.raises(ValueError, match="backend='c' is not one of"):
+        surrogate.source("c")
+
+
+def test_without_a_kernel_there_is_none_to_read():
+    model, gradient = typical("dense")
+    surrogate = Surrogate(model, gradient, dtype=torch.float64, exact=True)
+    assert surrogate.source() == surrogate.source("eager")
+    with pytest.raises(ValueError, match="there is no step in C"):
+        surrogate.source("compiled")

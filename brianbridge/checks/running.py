@@ -1,6 +1,5 @@
 """`check`: climb the ladder and write down what was found."""
 
-import difflib
 import errno
 import os
 import traceback
@@ -20,6 +19,7 @@ from brianbridge.checks.ladder import LADDER, wanted_rungs
 from brianbridge.checks.manifest import manifest_of, with_threads_of_torch
 from brianbridge.file_locks import alone_with
 from brianbridge.report import Check, Report
+from brianbridge.spelling import closest
 from brianbridge.trained.network import Trained
 
 __all__ = ["CheckOptionError", "check", "report_of"]
@@ -168,8 +168,8 @@ def _only(keys):
 
 
 def _unknown(what, key, known):
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    close = closest(key, known)
+    hint = f" Did you mean {close!r}?" if close else ""
     return f"{what} {key!r}; there are {', '.join(known)}.{hint}"
 
 

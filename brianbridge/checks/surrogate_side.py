@@ -8,6 +8,7 @@ from brianbridge import training
 from brianbridge.checks.finding import NotRun
 from brianbridge.comparison.agreement import Comparison
 from brianbridge.comparison.side_by_side import compare_with
+from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.model.quantities import read_quantity
 from brianbridge.surrogate.module import Surrogate
 from brianbridge.surrogate.spike_gradients import read_spike_gradient
@@ -45,23 +46,19 @@ def transcribed(trained, model, trials, seed):
         One for each trial.
     """
     surrogate = Surrogate(trained.model, dtype=torch.float64, exact=True, backend="eager")
+    with spared_from_collection():
+        return [_compared(surrogate, trained, model, trials, trial, seed) for trial in range(len(trials))]
+
+
+def _compared(surrogate, trained, model, trials, trial, seed):
+    """The comparison of one trial."""
+    inputs = {name: trials.inputs[source][:, trial] for name, source in trained.inputs.items()}
+    network = model.with_inputs(inputs).live().network
     steps = int(trials.steps * trials.dt / trained.model.dt + 0.5)
-    comparisons = []
-    for trial in range(len(trials)):
-        inputs = {name: trials.inputs[source][:, trial] for name, source in trained.inputs.items()}
-        network = model.with_inputs(inputs).live().network
-        comparison = Comparison()
-        comparison.add(
-            compare_with(
-                surrogate,
-                network,
-                steps,
-                {name: values[:, None] for name, values in inputs.items()},
-                seed=seed + trial,
-            )
-        )
-        comparisons.append(comparison)
-    return comparisons
+    inputs = {name: values[:, None] for name, values in inputs.items()}
+    comparison = Comparison()
+    comparison.add(compare_with(surrogate, network, steps, inputs, seed=seed + trial))
+    return comparison
 
 
 @torch.no_grad()

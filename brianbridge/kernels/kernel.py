@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from brianbridge.kernels.call import TORCH_TYPES, Call
 from brianbridge.kernels.compiler import library
-from brianbridge.kernels.source import LANES, write_source
+from brianbridge.kernels.source import TRIALS_TOGETHER, write_source
 from brianbridge.kernels.tables import Tables
 
 __all__ = ["Feed", "Kernel"]
@@ -118,9 +118,9 @@ class Kernel:
         """
         states = sum(map(self.bytes_of, self.tables.arrays))
         places = max((grid.rows * grid.columns for _, grid in self.tables.grid_constants), default=0)
-        if not places or states > max(CACHED_TAPE / LANES, places * self.dtype.itemsize):
+        if not places or states > max(CACHED_TAPE / TRIALS_TOGETHER, places * self.dtype.itemsize):
             return 1
-        return -(-trials // -(-trials // LANES))
+        return -(-trials // -(-trials // TRIALS_TOGETHER))
 
     @property
     def varying(self):

@@ -91,7 +91,7 @@ class MatrixLoops(RowLoops):
                 "",
                 [
                     "if (m == 0) {",
-                    "const real *vectors[TOGETHER]; real *out[TOGETHER];",
+                    "const real *vectors[TRIALS_TOGETHER]; real *out[TRIALS_TOGETHER];",
                     "for (int64_t j = 0; j < count; ++j)",
                     f"  vectors[j] = vector(lanes + j, {given}), out[j] = vector(lanes + j, {result});",
                     f"const int64_t rows = {self.whole(grid.rows)}, columns = {self.whole(grid.columns)};",
@@ -136,8 +136,8 @@ class MatrixLoops(RowLoops):
             slot = f"ring_slot(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay})"
             call = [
                 "if (m == 0) {",
-                "const real *vectors[TOGETHER]; real *sums[TOGETHER], *out[TOGETHER];",
-                "const uint8_t *wanted[TOGETHER];",
+                "const real *vectors[TRIALS_TOGETHER]; real *sums[TRIALS_TOGETHER], *out[TRIALS_TOGETHER];",
+                "const uint8_t *wanted[TRIALS_TOGETHER];",
                 "for (int64_t j = 0; j < count; ++j) {",
                 f"  vectors[j] = vector(lanes + j, 0), sums[j] = vector(lanes + j, 1), out[j] = {slot};",
                 f"  wanted[j] = marked(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay});",

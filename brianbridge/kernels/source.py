@@ -12,11 +12,11 @@ from brianbridge.kernels.matrix_loops import MatrixLoops
 from brianbridge.kernels.orders import arranged, orders_of
 from brianbridge.kernels.reading import Reader
 
-__all__ = ["LANES", "Source", "write_source"]
+__all__ = ["TRIALS_TOGETHER", "Source", "write_source"]
 
 _FILES = resources.files("brianbridge.kernels").joinpath("runtime")
 PARTS = "memory.c", "arithmetic.c", "products.c", "filters.c", "trials.c"
-LANES = 10  # trials that a thread takes together where they share rows of a grid
+TRIALS_TOGETHER = 10  # trials that a thread takes together where they share rows of a grid
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def write_source(tables, routes):
             f"typedef {'float' if tables.is_single else 'double'} real;",
             f"#define SINGLE {int(tables.is_single)}",
             "#include <tgmath.h>",
-            f"#define TOGETHER {LANES}",
+            f"#define TRIALS_TOGETHER {TRIALS_TOGETHER}",
             f"#define PRODUCTS {len(writer.products) + 1}",
             f"#define FILTERS {len(filters) + 1}",
             *(_FILES.joinpath(name).read_text() for name in PARTS),

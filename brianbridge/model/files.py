@@ -1,7 +1,6 @@
 """Read model files: ``equations/NAME.toml``."""
 
 import contextlib
-import difflib
 import re
 import tomllib
 import warnings
@@ -22,6 +21,7 @@ from brianbridge.model.low_rank import LowRank, with_modes
 from brianbridge.model.quantities import read_quantity
 from brianbridge.model.rebuild import set_aside
 from brianbridge.model.text_limits import check_code, check_equations
+from brianbridge.spelling import closest
 
 __all__ = ["ModelFileError", "equations_folder", "load_model", "model_names"]
 
@@ -100,17 +100,10 @@ def _path(name):
         raise ModelFileError(f"{path} is a trained network; read it with bb.Trained.load().")
     path = equations_folder() / f"{name}.toml"
     if not path.is_file() or path.stem not in model_names():
-        close = _closest(str(name), model_names())
+        close = closest(str(name), model_names())
         hint = f" Did you mean {close!r}?" if close else ""
         raise ModelFileError(f"There is no model {str(name)!r}; known are {', '.join(model_names())}.{hint}")
     return path
-
-
-def _closest(word, known):
-    """The known name that a misspelt one may stand for, such as R for r; None if none is close."""
-    names = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), names, n=1)
-    return names[close[0]] if close else None
 
 
 def _parse(path):
@@ -187,7 +180,7 @@ class _Reader:
             self.fail(where, f"expected a table, found {table!r:.80}.")
         for key in table:
             if allowed is not None and key not in allowed:
-                close = _closest(key, allowed)
+                close = closest(key, allowed)
                 known = ", ".join(sorted(allowed))
                 hint = f"Did you mean {close!r}?" if close else f"Known are {known}."
                 self.fail(where, f"unknown key {key!r}. {hint}")
@@ -296,7 +289,7 @@ class _Reader:
         """Number of neurons of every group."""
         for name, size in self.sizes.items():
             if name not in groups:
-                close = _closest(name, groups)
+                close = closest(name, groups)
                 hint = f" Did you mean {close!r}?" if close else ""
                 known = ", ".join(groups)
                 raise ModelFileError(f"{self.path.name} has no group {name!r}; its groups are {known}.{hint}")
@@ -418,7 +411,7 @@ class _Reader:
         ]:
             place = f"{where}.{key}.{variable}"
             if variable not in group.variables:
-                close = _closest(variable, group.equations)
+                close = closest(variable, group.equations)
                 hint = f" Did you mean {close!r}?" if close else ""
                 self.fail(place, f"the equations do not define {variable!r}.{hint}")
             if key == "initial" and variable in flagged:

@@ -1,12 +1,12 @@
 """Turn what users name things with (Brian2's own objects, or text) into names of the model."""
 
-import difflib
 import sys
 
 from brian2 import Subgroup, TimedArray
 from brian2.core.variables import VariableView
 
 from brianbridge.model.members import MONITORS
+from brianbridge.spelling import closest
 
 __all__ = ["UnknownName", "caller_names", "input_name", "monitor_name", "trainable_name", "variable_name"]
 
@@ -236,7 +236,7 @@ def _no_variable(group, variable, known, model):
 
 def _did_you_mean(wanted, texts):
     texts = sorted(texts)
-    close = difflib.get_close_matches(wanted, texts, n=3, cutoff=0.5)
+    close = closest(wanted, texts)
     if close:
-        return f" Did you mean {' or '.join(close)}?"
+        return f" Did you mean {close}?"
     return f" It has {', '.join(texts[:12])}{', ...' if len(texts) > 12 else ''}." if texts else ""

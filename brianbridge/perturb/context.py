@@ -6,7 +6,7 @@ import numpy as np
 
 from brianbridge.perturb.perturbation import Perturbation, epochs_of
 from brianbridge.perturb.selection import everything
-from brianbridge.tasks.spelling import did_you_mean
+from brianbridge.spelling import did_you_mean
 
 __all__ = ["switch_context"]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from brianbridge.perturb import rewriting
 from brianbridge.perturb.selection import Selection, everything
-from brianbridge.tasks.spelling import did_you_mean
+from brianbridge.spelling import did_you_mean
 
 __all__ = ["OfGroup", "Perturbation", "check_group", "epochs_of", "of_group"]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brianbridge.atomic_files import write_together
+from brianbridge.spelling import closest
 
 from .page import render_page
 from .plain_json import json_text, plain
@@ -75,8 +75,8 @@ def _unknown_verdict(name, verdict):
     )
     if isinstance(verdict, bool) or type(verdict).__name__ == "bool":  # also numpy's
         return message + " Write verdict='pass' if ok else 'fail'."
-    close = difflib.get_close_matches(str(verdict).lower(), VERDICTS, n=1, cutoff=0.5)
-    return message + (f" Did you mean {close[0]!r}?" if close else "")
+    close = closest(verdict, VERDICTS)
+    return message + (f" Did you mean {close!r}?" if close else "")
 
 
 @dataclass(frozen=True)

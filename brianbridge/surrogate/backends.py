@@ -46,6 +46,7 @@ class Backend:
         self.left = set()  # steps that cannot be compiled
         self.said = set()
         self.last = None  # step of the last simulation
+        self.kernel = None  # the last that took steps
 
     def in_c(self, device):
         """Whether kernels take the steps, as far as is known before a network is compiled."""
@@ -125,8 +126,8 @@ class Backend:
                 gradients,
                 self.ops.reset_gradient,
             )
-        kernel = self.kernels[key]
-        recorded, states, histories = kernel.advance(constants, feed)
+        self.kernel = self.kernels[key]
+        recorded, states, histories = self.kernel.advance(constants, feed)
         events = dict(zip(generated.rendered.events, histories, strict=True))
         past = [
             tuple(events[event][:, routes[name].offset + j] for j in range(longest))

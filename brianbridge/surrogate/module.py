@@ -12,7 +12,7 @@ from brianbridge.generation.schedule import program_of
 from brianbridge.model.naming import monitor_name, variable_name
 from brianbridge.model.quantities import seconds_of
 from brianbridge.model.rebuild import rebuild, set_aside
-from brianbridge.surrogate.backends import Backend
+from brianbridge.surrogate.backends import BACKENDS, Backend
 from brianbridge.surrogate.execution import GeneratedStep
 from brianbridge.surrogate.feeding import SECOND, State
 from brianbridge.surrogate.monitoring import monitor_records
@@ -110,6 +110,35 @@ class Surrogate(nn.Module):
     def backend(self):
         """Who takes the steps: ``'compiled'`` or ``'eager'``; after a simulation, who took its steps."""
         return "compiled" if self._backend.is_compiled(self.device) else "eager"
+
+    def source(self, backend=None):
+        """The step that was generated from the network, as text to read.
+
+        Parameters
+        ----------
+        backend : {'eager', 'compiled'}, optional
+            Python that calls PyTorch, or C together with its adjoint. Default: that of `backend`.
+
+        Returns
+        -------
+        str
+            In C, the kernel of the last simulation; before the first one, of a simulation of one step.
+
+        Raises
+        ------
+        ValueError
+            If there is no such back end, or it cannot take this network's steps.
+        """
+        backend = backend or self.backend
+        if backend not in BACKENDS:
+            raise ValueError(f"backend={backend!r} is not one of 'compiled' and 'eager'.")
+        if backend == "eager":
+            return self._generate().rendered.source
+        if self._backend.kernel is None:
+            self(duration=self.dt)
+        if self._backend.kernel is None:
+            raise ValueError("PyTorch takes the steps of this surrogate: there is no step in C.")
+        return self._backend.kernel.source.text
 
     # -- values ---------------------------------------------------------------------------------------
 

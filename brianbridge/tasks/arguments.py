@@ -13,7 +13,7 @@ import numpy as np
 from brian2.core.namespace import DEFAULT_UNITS
 from brian2.units import Quantity, get_unit, ms, second
 
-from brianbridge.tasks.spelling import did_you_mean
+from brianbridge.spelling import did_you_mean
 
 NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 NUMBER_AND_UNIT = re.compile(rf"\s*({NUMBER})\s*\*?\s*([A-Za-z]\w*)\s*")

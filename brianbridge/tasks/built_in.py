@@ -6,6 +6,7 @@ from typing import ClassVar, dataclass_transform
 
 from brian2.units import Quantity
 
+from brianbridge.spelling import did_you_mean
 from brianbridge.tasks.arguments import (
     read_batch,
     read_duration,
@@ -18,7 +19,6 @@ from brianbridge.tasks.decisions import read_output
 from brianbridge.tasks.durations import draw
 from brianbridge.tasks.epochs import lay_out
 from brianbridge.tasks.kinds import read
-from brianbridge.tasks.spelling import did_you_mean
 from brianbridge.tasks.trials import Trials
 
 

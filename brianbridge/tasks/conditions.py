@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 
-from brianbridge.tasks.spelling import did_you_mean
+from brianbridge.spelling import did_you_mean
 
 
 def crossed(**factors):

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from brian2.units import Quantity, second
 
+from brianbridge.spelling import did_you_mean
 from brianbridge.tasks.arguments import read_duration, show, write_quantity
-from brianbridge.tasks.spelling import did_you_mean
 
 NAME_AND_ARGUMENTS = re.compile(r"\s*(\w+)\s*\((.*)\)\s*")
 

@@ -4,9 +4,9 @@ import numbers
 from functools import partial
 from typing import Annotated
 
+from brianbridge.spelling import did_you_mean
 from brianbridge.tasks.arguments import read_duration, read_number, show
 from brianbridge.tasks.durations import read_random_duration
-from brianbridge.tasks.spelling import did_you_mean
 
 __all__ = [
     "Duration",

@@ -11,11 +11,11 @@ from typing import Annotated
 import numpy as np
 from brian2.units import ms
 
+from brianbridge.spelling import did_you_mean
 from brianbridge.tasks.arguments import read_batch, read_duration, read_generator, show
 from brianbridge.tasks.built_in import BuiltInTask
 from brianbridge.tasks.decisions import at_end, largest, outcome
 from brianbridge.tasks.kinds import Names, Options
-from brianbridge.tasks.spelling import did_you_mean
 from brianbridge.tasks.trials import Trials
 
 MOST_STEPS = 10**6

@@ -2,6 +2,7 @@
 
 import inspect
 
+from brianbridge.spelling import did_you_mean
 from brianbridge.tasks.comparison_after_delay import DelayedMatch, FrequencyDiscrimination
 from brianbridge.tasks.digits import Digits
 from brianbridge.tasks.eye_movements import EyeMovementSequence
@@ -11,7 +12,6 @@ from brianbridge.tasks.multimodal_decision import MotionOrColour, MultisensoryIn
 from brianbridge.tasks.neurogym_adapter import NeuroGym
 from brianbridge.tasks.parametric_working_memory import ParametricWorkingMemory
 from brianbridge.tasks.perceptual_decision import PerceptualDecision, ReactionTime
-from brianbridge.tasks.spelling import did_you_mean
 from brianbridge.tasks.waveforms import EMGReaching, Oscillation, TemporalXOR
 
 TASKS = {

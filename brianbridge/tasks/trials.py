@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from brian2.units import Quantity, second
 
+from brianbridge.spelling import did_you_mean
 from brianbridge.tasks.arguments import read_duration, show
 from brianbridge.tasks.epochs import during
-from brianbridge.tasks.spelling import did_you_mean
 
 
 @dataclass(frozen=True, eq=False, repr=False)
