@@ -315,3 +315,12 @@ def test_an_interrupt_keeps_the_updates_so_far(monkeypatch):
     again, _, _ = surrogate()
     two = fit(again, updates=2)
     assert all([np.array_equal(trained.values[name], two.values[name]) for name in two.values])
+
+
+def test_a_network_that_has_run_already_is_refused():
+    """Inputs start at t = 0; trials would see the last row of them only."""
+    net, stim = network()
+    net.run(20 * ms)
+    model = bb.wrap(net, train={"rec.w": None})
+    with pytest.raises(ValueError, match=r"stands at t = 0.02 s, but trials start at t = 0"):
+        fit(bb.Surrogate(model, bb.Box(width=25 * mV)), inputs={stim: "stimulus"})

@@ -183,6 +183,11 @@ def _check(surrogate, updates, batch, updates_per_batch, save_every, skip, keep,
     """Refuse what cannot be meant."""
     if not surrogate.named_values():
         raise ValueError("This model has nothing to train: wrap(net, train={cells.tau_m: ...}).")
+    if surrogate.model.time > 0:
+        raise ValueError(
+            f"The network that was wrapped stands at t = {surrogate.model.time:g} s, but trials start at "
+            "t = 0, as their inputs do. Wrap it before its first run(), or after net.restore()."
+        )
     least = dict(batch=batch, updates_per_batch=updates_per_batch, save_every=save_every)
     for name, value in least.items():
         if value < 1:
