@@ -388,9 +388,14 @@ def test_a_changed_task_is_another_check(trained, tmp_path, monkeypatch):
     assert len(measured) == len(kinds) + 1
 
 
-def test_text_of_a_task_that_is_not_known(trained):
-    made = {}
-    exec("def score(self, output, trials):\n    return trials.targets[0, :, 0] > 0", made)
+@pytest.mark.parametrize("changed", [None, "'unterminated\n" * 3])
+def test_text_of_a_task_that_is_not_known(trained, tmp_path, changed):
+    """Typed at a prompt, or read from a file that is another one now."""
+    file = tmp_path / "task.py"
+    if changed is not None:
+        file.write_text(changed)
+    made, text = {}, "def score(self, output, trials):\n    return trials.targets[0, :, 0] > 0"
+    exec(compile(text, str(file), "exec"), made)
     typed = type("Typed", (OtherIntegration,), {"score": made["score"]})
     report = bb.check(trained, own_task(trained, typed), only=["constraints"], progress=False)
     assert report.manifest["task"]["source sha256"] == "not known"

@@ -9,13 +9,16 @@ import pytest
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
 SCRIPT, REST = BLOCKS[0].split("model = bb.wrap", 1)  # a user's own script, and what training adds to it
+OWN_TASK, USE = BLOCKS[2].split("trained = bb.fit", 1)
 
 
 def run(text, names):
     text = re.sub(r"updates=\d+", "updates=2, batch=4, progress=False", text)
-    few = 'bb.check(trained, only=["transcription", "constraints"], progress=False, '
-    text = text.replace("bb.check(trained, ", few)  # what needs no training
-    exec(compile(text, "README.md", "exec"), names)
+    few = (
+        r'bb.check(\1, only=["transcription", "constraints"], progress=False).save'  # what needs no training
+    )
+    text = re.sub(r"bb\.check\((.*)\)\.save", few, text)
+    exec(compile(text, "<README.md>", "exec"), names)
     return names
 
 
@@ -49,9 +52,25 @@ def test_own_task_is_a_task():
 
     import brianbridge as bb
 
-    task = run(BLOCKS[2], {"bb": bb, "ms": brian2.ms})["Hold"]()
+    task = run(OWN_TASK, {"bb": bb, "ms": brian2.ms})["Hold"]()
     assert isinstance(task, bb.tasks.Task)
     trials = task.trials(1, 6, 1 * brian2.ms)
     assert trials.inputs["stimulus"].shape == (750, 6, 4)
     assert task.score(trials.targets, trials).all()
     assert not task.score(-trials.targets, trials).any()
+
+
+def test_own_task_is_trained_and_checked(script):
+    names = run("model = bb.wrap" + REST.split("trained = ")[0], script)
+    run(OWN_TASK + "trained = bb.fit" + USE, names)
+    assert names["trained"].task == "hold"
+    assert Path("hold.html").is_file()
+
+
+def test_a_published_model_is_trained():
+    import brian2
+
+    import brianbridge as bb
+
+    trained = run(BLOCKS[3], {"bb": bb, "mV": brian2.mV})["trained"]
+    assert len(trained.history["loss"]) == 2

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+from tokenize import TokenError
 
 import numpy as np
 
@@ -125,7 +126,7 @@ def _source_hash(kind):
                 continue
             try:
                 sources.append(inspect.getsource(function))
-            except (OSError, TypeError):
+            except (OSError, TypeError, SyntaxError, TokenError):  # the last two: the file has changed since
                 if not name.startswith("__"):  # those that Python makes for dataclasses
                     return UNKNOWN
     return hashlib.sha256("\n".join(sources).encode()).hexdigest()
