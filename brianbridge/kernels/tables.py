@@ -9,7 +9,7 @@ import torch
 from brianbridge.kernels.operations import FUNCTIONS
 from brianbridge.kernels.values import NotCompilable
 
-__all__ = ["Tables"]
+__all__ = ["COMPARISONS", "Tables"]
 
 TYPES = {
     torch.bool: "bool",
