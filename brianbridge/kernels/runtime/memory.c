@@ -118,7 +118,7 @@ typedef struct {
   real **fans; /* of the routes: gradients at their targets, of the last steps */
   real *buffer, *zeros;
   int64_t length; /* of a buffer */
-  real *beside; /* buffers whose elements have the values of many trials beside each other */
+  real *interleaved; /* two buffers, whose elements have the values of many trials side by side */
   real *products[PRODUCTS]; /* pairs of vectors whose outer products are still to be added */
   int64_t product_count[PRODUCTS];
   Filtering *filtering;

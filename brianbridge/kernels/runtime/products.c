@@ -33,23 +33,23 @@ static inline __attribute__((always_inline)) void add_rows(
     else add_rows(grid, rows, columns, vectors + first, out + first, column, 1, M); \
     break;
 /* Vectors of some trials side by side, so that one weight acts on all of them at once. */
-static void turn(const real *const *vectors, int64_t count, int64_t elements, real *beside) {
+static void turn(const real *const *vectors, int64_t count, int64_t elements, real *interleaved) {
   for (int64_t m = 0; m < count; ++m)
-    for (int64_t i = 0; i < elements; ++i) beside[i*CHUNK + m] = vectors[m][i];
+    for (int64_t i = 0; i < elements; ++i) interleaved[i*CHUNK + m] = vectors[m][i];
 }
-static void turn_back(const real *beside, int64_t count, int64_t elements, real *const *out) {
+static void turn_back(const real *interleaved, int64_t count, int64_t elements, real *const *out) {
   for (int64_t m = 0; m < count; ++m)
-    for (int64_t i = 0; i < elements; ++i) out[m][i] += beside[i*CHUNK + m];
+    for (int64_t i = 0; i < elements; ++i) out[m][i] += interleaved[i*CHUNK + m];
 }
 /* Synapses are added in the order of their rows, as where all places of a grid are: neither the number of trials that
  * share them nor that of threads changes a bit of the result. Four columns at once, since an addition waits for the one
  * before it. */
-static inline chunk add_synapses(const Sparse *s, int32_t first, int32_t end, const real *beside, chunk sum) {
+static inline chunk add_synapses(const Sparse *s, int32_t first, int32_t end, const real *interleaved, chunk sum) {
   const real *weights = s->weights;
-  for (int32_t i = first; i < end; ++i) sum += weights[i]*(*(const chunk *)(beside + s->sources[i]));
+  for (int32_t i = first; i < end; ++i) sum += weights[i]*(*(const chunk *)(interleaved + s->sources[i]));
   return sum;
 }
-static void four_sparse_columns(const Sparse *s, const int32_t *starts, const real *beside, real *made) {
+static void four_sparse_columns(const Sparse *s, const int32_t *starts, const real *interleaved, real *made) {
   const real *weights = s->weights;
   chunk sums[4] = {{0}, {0}, {0}, {0}};
   int32_t shortest = INT32_MAX;
@@ -57,14 +57,14 @@ static void four_sparse_columns(const Sparse *s, const int32_t *starts, const re
     if (starts[j + 1] - starts[j] < shortest) shortest = starts[j + 1] - starts[j];
   for (int32_t i = 0; i < shortest; ++i)
     UNROLL for (int j = 0; j < 4; ++j)
-      sums[j] += weights[starts[j] + i]*(*(const chunk *)(beside + s->sources[starts[j] + i]));
+      sums[j] += weights[starts[j] + i]*(*(const chunk *)(interleaved + s->sources[starts[j] + i]));
   UNROLL for (int j = 0; j < 4; ++j)
-    *(chunk *)(made + j*CHUNK) = add_synapses(s, starts[j] + shortest, starts[j + 1], beside, sums[j]);
+    *(chunk *)(made + j*CHUNK) = add_synapses(s, starts[j] + shortest, starts[j + 1], interleaved, sums[j]);
 }
 static void multiply_sparse(const Sparse *s, Work *lanes, int64_t rows, int64_t columns, int64_t count,
                             const real *const *vectors, real *const *out) {
-  if (!lanes->beside) lanes->beside = aligned_alloc(64, 2*lanes->length*64);
-  real *given = lanes->beside, *made = given + lanes->length*CHUNK;
+  if (!lanes->interleaved) lanes->interleaved = aligned_alloc(64, 2*lanes->length*64);
+  real *given = lanes->interleaved, *made = given + lanes->length*CHUNK;
   for (int64_t first = 0; first < count; first += CHUNK) {
     const int64_t some = first + CHUNK < count ? CHUNK : count - first;
     turn(vectors + first, some, rows, given);

@@ -50,7 +50,7 @@ static void end_work(Work *w) {
     if (w->random[j].ordered != w->random[j].numbers) free(w->random[j].ordered);
     free(w->random[j].numbers), free(w->random[j].drawn);
   }
-  free(w->state), free(w->adjoint), free(w->buffer), free(w->beside), free(w->zeros), free(w->all), free(w->ring);
+  free(w->state), free(w->adjoint), free(w->buffer), free(w->interleaved), free(w->zeros), free(w->all), free(w->ring);
   free(w->spiked), free(w->random), free(w->fans);
   end_filtering(w);
 }
@@ -143,7 +143,7 @@ static void end_forward(Work *w) {
   if (!p->taping) free_trial(p->events, w->trial);
 }
 
-static void take_trials(Work *lanes, int64_t count, int64_t b) {
+static void forward_trials(Work *lanes, int64_t count, int64_t b) {
   const Problem *p = lanes->p;
   for (int64_t m = 0; m < count; ++m) begin_forward(lanes + m, b + m);
   for (int64_t k = 0; k < p->steps; ++k) {
@@ -209,7 +209,7 @@ Simulation *run_forward(const Problem *p) {
     for (int64_t m = 0; m < p->lanes; ++m) start_work(lanes + m, s, omp_get_thread_num(), 0);
 #pragma omp for schedule(static)
     for (int64_t b = 0; b < p->batch; b += p->lanes)
-      take_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
+      forward_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
     for (int64_t m = p->lanes - 1; m >= 0; --m) end_work(lanes + m);
     free(lanes);
   }
@@ -250,7 +250,7 @@ static void end_backward(Work *w) {
   }
 }
 
-static void untake_trials(Work *lanes, int64_t count, int64_t b) {
+static void backward_trials(Work *lanes, int64_t count, int64_t b) {
   const Problem *p = lanes->p;
   int64_t whole = p->segment >= p->steps, last = segments(p);
   for (int64_t m = 0; m < count; ++m) {
@@ -297,7 +297,7 @@ void run_backward(Simulation *s, const Problem *p) {
     }
 #pragma omp for schedule(static)
     for (int64_t b = 0; b < p->batch; b += p->lanes)
-      untake_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
+      backward_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
     finish_backward(lanes);
     for (Work *w = lanes; w < lanes + p->lanes; ++w) finish_filters(w, p, s->filters, w->filtering);
     for (int64_t m = p->lanes - 1; m >= 0; --m) free(lanes[m].tape), end_work(lanes + m);
