@@ -34,8 +34,8 @@ class Problem(ctypes.Structure):
             outputs grad_outputs output_first output_columns output_given
             events event_size event_array event_history
             history_in history_out grad_history_out grad_history_in
-            routes synapses rows delays delay_count
-            grids grid_offsets grid_indices sparse reciprocals starts
+            routes synapses route_starts delays delay_count
+            grids grid_offsets grid_indices sparse reciprocals sorted_starts
             late late_ends late_first late_steps twice
             fan_starts fan_synapses fan_places fan_columns fan_span
         """.split()
@@ -209,8 +209,8 @@ class Call:
         problem.event_history = self.numbers(h.shape[1] - 1 for h in self.histories)
         problem.history_in = self.addresses(self.histories)
         problem.synapses = self.addresses(map(self.kernel.synapses, routes))
-        problem.starts = self.addresses(order.starts for order in tables.orders.values())
-        problem.rows = self.addresses(route.rows for route in routes.values())
+        problem.sorted_starts = self.addresses(order.starts for order in tables.orders.values())
+        problem.route_starts = self.addresses(route.starts for route in routes.values())
         problem.delays = self.addresses(route.delays for route in routes.values())
         problem.delay_count = self.numbers(len(route.delays) for route in routes.values())
         problem.late = self.addresses(route.late for route in routes.values())

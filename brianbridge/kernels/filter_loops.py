@@ -77,7 +77,7 @@ class FilterLoops(Writing):
             f"const int64_t n = p->sizes[{number}];",
             f"f->targets = {self.whole(made.order.rows)};",
             f"f->rows = p->delay_count[{route}]*(p->event_size[{event}] + 1) - 1;",
-            f"f->starts = p->starts[{list(tables.orders).index(made.order.group)}];",
+            f"f->starts = p->sorted_starts[{list(tables.orders).index(made.order.group)}];",
         ]
         for name, (_, body), state in self._coefficients(made):
             value = body.effects[0].value
@@ -87,7 +87,10 @@ class FilterLoops(Writing):
                 f"real *restrict {name} = f->{name} = malloc(n*sizeof(real) + 64);",
                 *self.loop([*inner, f"{name}[i] = {value.name};"]),
             ]
-        return [*lines, f"lay_filter(f, p->rows[{route}], p->synapses[{route}], i_{made.order.outer});"]
+        return [
+            *lines,
+            f"lay_filter(f, p->route_starts[{route}], p->synapses[{route}], i_{made.order.outer});",
+        ]
 
     def _coefficients(self, made):
         """Name, body, and the state at which the value of the body is the coefficient."""

@@ -20,7 +20,7 @@ class Route:
         In steps, the longest first.
     synapses : ndarray of int32
         Sorted by delay and source.
-    rows : ndarray of int32, shape (delays, sources + 1)
+    starts : ndarray of int32, shape (delays, sources + 1)
         Where the synapses of a source begin.
     in_order : bool
         Whether `synapses` simply are 0, 1, 2, ...
@@ -37,7 +37,7 @@ class Route:
     number: int
     delays: np.ndarray
     synapses: np.ndarray
-    rows: np.ndarray
+    starts: np.ndarray
     in_order: bool
     offset: int
     late: np.ndarray
@@ -79,16 +79,16 @@ def _route(number, block, program):
     order = np.lexsort((np.arange(len(sources)), sources, -delays)).astype(np.int32)
     kinds = np.unique(delays)[::-1].copy() if len(delays) else np.array(block.delays[:1], dtype=np.int64)
     n = program.events[block.event]
-    rows = np.zeros((len(kinds), n + 1), dtype=np.int32)
+    starts = np.zeros((len(kinds), n + 1), dtype=np.int32)
     for row, delay in enumerate(kinds):
         counts = np.bincount(sources[delays == delay], minlength=n)
-        rows[row, 1:] = np.cumsum(counts)
-        rows[row] += np.count_nonzero(delays > delay)
+        starts[row, 1:] = np.cumsum(counts)
+        starts[row] += np.count_nonzero(delays > delay)
     in_order = bool(np.array_equal(order, np.arange(len(order))))
     late_first = -(-program.start // program.every(block.dt))
     late = _late(block.under_way, order)
     offset = int(program.blocks.index(block) < min(makers, default=0))
-    return Route(number, kinds, order, rows, in_order, offset, *late, late_first)
+    return Route(number, kinds, order, starts, in_order, offset, *late, late_first)
 
 
 def _late(under_way, order):

@@ -97,7 +97,7 @@ class RowLoops(Writing):
         if isinstance(grid, Order):
             number = list(self.tables.orders).index(grid.group)
             return [
-                f"const int32_t *restrict starts = p->starts[{number}];",
+                f"const int32_t *restrict starts = p->sorted_starts[{number}];",
                 *pragma,
                 "for (int32_t i = starts[row]; i < starts[row + 1]; ++i) {",
                 *(f"  {line}" for line in inner),

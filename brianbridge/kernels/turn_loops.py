@@ -69,7 +69,7 @@ class TurnLoops(EventLoops):
         return [
             "{",
             f"const Lists *l = &w->trial->spikes[{number}];",
-            f"const int32_t *restrict rows = p->rows[{route.number}];",
+            f"const int32_t *restrict starts = p->route_starts[{route.number}];",
             f"const int32_t *restrict synapses = p->synapses[{route.number}]; (void)synapses;",
             f"const int64_t sources = p->event_size[{number}];",
             f"uint8_t *spiked = w->spiked[{number}];",
@@ -81,7 +81,7 @@ class TurnLoops(EventLoops):
             "  memset(spiked, 0, sources);",
             "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = 1;",
             f"  {_loop('int64_t j', 'sources', back)}",
-            "    const int32_t *row = rows + d*(sources + 1) + j;",
+            "    const int32_t *row = starts + d*(sources + 1) + j;",
             f"    if ({' && '.join(skipped)}) continue;",
             f"    {_loop('int32_t r', 'row[1]', back, 'row[0]')}",
             f"      const int32_t i = {self.synapse(route, part)};",

@@ -58,7 +58,7 @@ typedef struct {
   const int64_t *event_size, *event_array, *event_history;
   void *const *history_in, *const *history_out, *const *grad_history_out, *const *grad_history_in;
   int64_t routes;
-  const int32_t *const *synapses, *const *rows;
+  const int32_t *const *synapses, *const *route_starts;
   const int64_t *const *delays;
   const int64_t *delay_count;
   void *const *grids;
@@ -66,7 +66,7 @@ typedef struct {
   const int32_t *const *grid_indices;
   const Sparse *sparse;
   void *const *reciprocals;
-  const int32_t *const *starts;
+  const int32_t *const *sorted_starts; /* of sorted synapses: where those of a neuron begin */
   const int32_t *const *late; /* of the routes: places that events under way at the start reach, step by step */
   const int64_t *const *late_ends, *late_first, *late_steps;
   int64_t *twice; /* 1 + a route in which two events reached one synapse at once */
