@@ -174,8 +174,8 @@ class Call:
             function, place = draw or (None, 0)
             functions.append(draw and row_function(function, feed.noise[number].dtype))
             places.append(place)
-            order = arranged.get(("noise", number)) if draw else None
-            orders.append(None if order is None else order.synapses.astype(np.int32))
+            sorted_group = arranged.get(("noise", number)) if draw else None
+            orders.append(None if sorted_group is None else sorted_group.synapses.astype(np.int32))
         problem.places, problem.seed = len(feed.draws), feed.seed
         problem.draws = self.numbers((address or 0 for address in functions), np.uintp)
         problem.place = self.numbers(places)
@@ -209,7 +209,7 @@ class Call:
         problem.event_history = self.numbers(h.shape[1] - 1 for h in self.histories)
         problem.history_in = self.addresses(self.histories)
         problem.synapses = self.addresses(map(self.kernel.synapses, routes))
-        problem.sorted_starts = self.addresses(order.starts for order in tables.orders.values())
+        problem.sorted_starts = self.addresses(group.starts for group in tables.sorted_groups.values())
         problem.route_starts = self.addresses(route.starts for route in routes.values())
         problem.delays = self.addresses(route.delays for route in routes.values())
         problem.delay_count = self.numbers(len(route.delays) for route in routes.values())

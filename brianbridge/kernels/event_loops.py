@@ -127,7 +127,7 @@ class EventLoops(Writing):
 
     def synapse(self, route, part):
         """C text of the synapse at a place of a route."""
-        in_order = route.in_order and part.block.group not in self.tables.orders
+        in_order = route.in_order and part.block.group not in self.tables.sorted_groups
         return "r" if in_order else "synapses[r]"
 
     def deliver(self, event, route, part, inner):
@@ -163,7 +163,7 @@ class EventLoops(Writing):
         if not silent.mask:
             return []
         number, distinguishes = self.event_number(event), self.distinguishes(body)
-        if part.block.group in self.tables.orders and len(route.delays) == 1 and not distinguishes:
+        if part.block.group in self.tables.sorted_groups and len(route.delays) == 1 and not distinguishes:
             return self.silent_of_sorted(part_number, number, route, part, silent)
         rows = len(route.delays) * self.tables.program.events[part.block.event]
         if len(route.delays) > 1 and len(route.synapses) < SHORT * rows:

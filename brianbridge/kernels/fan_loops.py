@@ -103,7 +103,7 @@ class FanLoops(TurnLoops):
 
     def fan_factors(self, route, part, body):
         """What the only sum of a body is made of, if it suits: the sum, the weights, the other factors."""
-        if len(route.delays) < 2 or len(body.effects) != 1 or part.block.group in self.tables.orders:
+        if len(route.delays) < 2 or len(body.effects) != 1 or part.block.group in self.tables.sorted_groups:
             return None
         (effect,) = body.effects
         if (

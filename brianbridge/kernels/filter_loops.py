@@ -75,9 +75,9 @@ class FilterLoops(Writing):
         route, event = self.routes[block.name].number, self.event_number(tables.event(block.event))
         lines = [
             f"const int64_t n = p->sizes[{number}];",
-            f"f->targets = {self.whole(made.order.rows)};",
+            f"f->targets = {self.whole(made.sorted_group.rows)};",
             f"f->rows = p->delay_count[{route}]*(p->event_size[{event}] + 1) - 1;",
-            f"f->starts = p->sorted_starts[{list(tables.orders).index(made.order.group)}];",
+            f"f->starts = p->sorted_starts[{list(tables.sorted_groups).index(made.sorted_group.group)}];",
         ]
         for name, (_, body), state in self._coefficients(made):
             value = body.effects[0].value
@@ -89,7 +89,7 @@ class FilterLoops(Writing):
             ]
         return [
             *lines,
-            f"lay_filter(f, p->route_starts[{route}], p->synapses[{route}], i_{made.order.outer});",
+            f"lay_filter(f, p->route_starts[{route}], p->synapses[{route}], i_{made.sorted_group.outer});",
         ]
 
     def _coefficients(self, made):

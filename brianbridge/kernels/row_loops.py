@@ -4,7 +4,7 @@ import re
 
 from brianbridge.kernels.grids import fits, grid_for
 from brianbridge.kernels.loops import forward_lines, used_values
-from brianbridge.kernels.orders import Order
+from brianbridge.kernels.sorted_synapses import SortedSynapses
 from brianbridge.kernels.writing import Writing
 
 __all__ = ["RowLoops"]
@@ -14,10 +14,10 @@ class RowLoops(Writing):
     """Writes the loops of sums and pathways for which an index need not be looked up."""
 
     def grid_of(self, part, body):
-        """The grid over which a body can run, or the order of its synapses; or None."""
-        order = self.tables.orders.get(part.block.group)
-        if order is not None and body.cleared and order.fits(body):
-            return order
+        """The grid over which a body can run, or its sorted synapses; or None."""
+        sorted_group = self.tables.sorted_groups.get(part.block.group)
+        if sorted_group is not None and body.cleared and sorted_group.fits(body):
+            return sorted_group
         tables, targets = self.tables, {e.index for e in body.effects}
         if len(targets) != 1 or not all(e.kind == "add" for e in body.effects):
             return None
@@ -31,7 +31,7 @@ class RowLoops(Writing):
             found = [name for name in gathered if name.endswith(("_synaptic_pre", "_synaptic_post"))]
             found = found or [n for n in (_other_end(target),) if n in tables.constants]
             source = found[0] if len(found) == 1 else target
-        if source == target or source not in tables.constants or part.block.group in tables.orders:
+        if source == target or source not in tables.constants or part.block.group in tables.sorted_groups:
             return None
         if body.copies:
             return None
@@ -47,7 +47,7 @@ class RowLoops(Writing):
 
     def on_grid(self, grid, body, lines):
         """Lines with the indices of a grid; None if something is indexed otherwise."""
-        if isinstance(grid, Order):
+        if isinstance(grid, SortedSynapses):
             return [_replaced(line, {f"i_{grid.outer}[i]": "row"}) for line in lines]
         names = {v.index for v in body.values if v.op in ("at", "row") and v.index.startswith("i_")}
         names |= {e.index for e in body.effects}
@@ -94,8 +94,8 @@ class RowLoops(Writing):
     def columns(self, grid, inner, clause="", simd=True):
         """Loop over the columns of a row, or over the synapses of a neuron."""
         pragma = [f"#pragma omp simd{clause}"] if simd else []
-        if isinstance(grid, Order):
-            number = list(self.tables.orders).index(grid.group)
+        if isinstance(grid, SortedSynapses):
+            number = list(self.tables.sorted_groups).index(grid.group)
             return [
                 f"const int32_t *restrict starts = p->sorted_starts[{number}];",
                 *pragma,
@@ -115,7 +115,7 @@ class RowLoops(Writing):
 
     def grid_sums(self, number, part, body, grid):
         """A sum over synapses, row by row."""
-        product = None if isinstance(grid, Order) else self.sum_factors(grid, body)
+        product = None if isinstance(grid, SortedSynapses) else self.sum_factors(grid, body)
         if product is not None:
             return self.matrix_sums(body, grid, product)
         rows = f"(int64_t)lanes->p->literals[{self.tables.extent(grid.rows)[2:]}]"

@@ -9,8 +9,8 @@ from brianbridge.kernels.filter_loops import FilterLoops
 from brianbridge.kernels.filters import filters_of
 from brianbridge.kernels.loops import dependencies, reverse_of
 from brianbridge.kernels.matrix_loops import MatrixLoops
-from brianbridge.kernels.orders import arranged, orders_of
 from brianbridge.kernels.reading import Reader
+from brianbridge.kernels.sorted_synapses import arranged, sorted_groups_of
 
 __all__ = ["TRIALS_TOGETHER", "Source", "write_source"]
 
@@ -34,8 +34,8 @@ class Source:
         By the name of the pathway: arrays of which each event puts an element on the tape, at every synapse.
     passes : frozenset of (str, str)
         Pairs of arrays: a gradient passes from the first to the second.
-    arranged : dict of (str, str or int) to Order
-        What the kernel wants in another order, see `orders.arranged`.
+    arranged : dict of (str, str or int) to SortedSynapses
+        What the kernel wants in another order, see `sorted_synapses.arranged`.
     fans : dict of str to Fan
         By the name of the pathway.
     filters : int
@@ -80,7 +80,7 @@ def write_source(tables, routes):
     """
     parts = tables.rendered.parts
     read = _until_settled(tables)
-    tables.orders = orders_of(read, tables)
+    tables.sorted_groups = sorted_groups_of(read, tables)
     reverses = _reverses(parts, read)
     filters = filters_of(read, tables)
     filtered = {id(body): made for made in filters for body in made.bodies}
