@@ -36,7 +36,7 @@ class Problem(ctypes.Structure):
             history_in history_out grad_history_out grad_history_in
             routes synapses route_starts delays delay_count
             grids grid_offsets grid_indices sparse reciprocals sorted_starts
-            late late_ends late_first late_steps twice
+            under_way under_way_ends under_way_first under_way_steps twice
             fan_starts fan_synapses fan_places fan_columns fan_span
         """.split()
     ]
@@ -213,10 +213,10 @@ class Call:
         problem.route_starts = self.addresses(route.starts for route in routes.values())
         problem.delays = self.addresses(route.delays for route in routes.values())
         problem.delay_count = self.numbers(len(route.delays) for route in routes.values())
-        problem.late = self.addresses(route.late for route in routes.values())
-        problem.late_ends = self.addresses(route.late_ends for route in routes.values())
-        problem.late_first = self.numbers(route.late_first for route in routes.values())
-        problem.late_steps = self.numbers(len(route.late_ends) - 1 for route in routes.values())
+        problem.under_way = self.addresses(route.under_way for route in routes.values())
+        problem.under_way_ends = self.addresses(route.under_way_ends for route in routes.values())
+        problem.under_way_first = self.numbers(route.under_way_first for route in routes.values())
+        problem.under_way_steps = self.numbers(len(route.under_way_ends) - 1 for route in routes.values())
         fans = [self.kernel.source.fans.get(name) for name in routes]
         for name in ("starts", "synapses", "places"):
             setattr(problem, f"fan_{name}", self.addresses(getattr(fan, name, None) for fan in fans))

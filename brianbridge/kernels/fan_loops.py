@@ -82,9 +82,9 @@ class FanLoops(TurnLoops):
             "}",
         ]
 
-    def in_turn(self, part, bodies, late=False):
+    def in_turn(self, part, bodies, under_way=False):
         """As for other pathways; what arrives in such a step is no part of a fan."""
-        there, back = super().in_turn(part, bodies, late)
+        there, back = super().in_turn(part, bodies, under_way)
         if part.block.name in self.fans:
             number = self.routes[part.block.name].number
             empty = f"memset({self.fan_row(part)}, 0, p->fan_columns[{number}]*sizeof(real));"

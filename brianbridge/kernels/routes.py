@@ -26,11 +26,11 @@ class Route:
         Whether `synapses` simply are 0, 1, 2, ...
     offset : int
         0 where the pathway runs after its threshold in a step, 1 where it runs before.
-    late : ndarray of int32
+    under_way : ndarray of int32
         Where events arrive that were under way at the start, step by step: places in `synapses`.
-    late_ends : ndarray of int64, shape (steps + 1,)
-        Where those of a step end in `late`.
-    late_first : int
+    under_way_ends : ndarray of int64, shape (steps + 1,)
+        Where those of a step end in `under_way`.
+    under_way_first : int
         The first of these steps.
     """
 
@@ -40,9 +40,9 @@ class Route:
     starts: np.ndarray
     in_order: bool
     offset: int
-    late: np.ndarray
-    late_ends: np.ndarray
-    late_first: int
+    under_way: np.ndarray
+    under_way_ends: np.ndarray
+    under_way_first: int
 
 
 def routes_of(program):
@@ -85,13 +85,13 @@ def _route(number, block, program):
         starts[row, 1:] = np.cumsum(counts)
         starts[row] += np.count_nonzero(delays > delay)
     in_order = bool(np.array_equal(order, np.arange(len(order))))
-    late_first = -(-program.start // program.every(block.dt))
-    late = _late(block.under_way, order)
+    first = -(-program.start // program.every(block.dt))
+    under_way, ends = _places_under_way(block.under_way, order)
     offset = int(program.blocks.index(block) < min(makers, default=0))
-    return Route(number, kinds, order, starts, in_order, offset, *late, late_first)
+    return Route(number, kinds, order, starts, in_order, offset, under_way, ends, first)
 
 
-def _late(under_way, order):
+def _places_under_way(under_way, order):
     """Places that events under way reach, sorted by step and place, and where those of each step end."""
     steps, synapses = np.reshape([] if under_way is None else under_way, (-1, 2)).astype(int).T
     places = np.argsort(order)[synapses]

@@ -172,8 +172,8 @@ class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
     def part(self, number, part, bodies):
         """C functions that take one part of the step, and take it back."""
         functions = self.directions(number, self.loops(number, part, bodies))
-        if _has_late(part):
-            functions += self.directions(f"{number}_late", self.late_loops(part, bodies))
+        if _has_events_under_way(part):
+            functions += self.directions(f"{number}_under_way", self.under_way_loops(part, bodies))
         return "\n".join([f"/* {_comment(part.block.name)} */", *functions])
 
     def loops(self, number, part, bodies):
@@ -195,10 +195,10 @@ class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
         there, back = (self.events if by_events else self.elements)(number, part, body)
         return [("", there)], [("", back)]
 
-    def late_loops(self, part, bodies):
+    def under_way_loops(self, part, bodies):
         """The same for a step in which events arrive that were under way at the start."""
         together, pushed = [bodies] if part.block.turns else [[body] for body in bodies], self.pushed
-        loops = [self.in_turn(part, some, late=True) for some in together]
+        loops = [self.in_turn(part, some, under_way=True) for some in together]
         self.pushed = pushed  # only a few steps are of this kind
         return loops
 
@@ -228,8 +228,8 @@ class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
         for number, part in enumerate(parts):
             condition = f"if (k % {part.every} == 0) " if part.every > 1 else ""
             name = f"{direction}_{number}"
-            if _has_late(part):
-                name = f"(any_late({self.late(part)}) ? {name}_late : {name})"
+            if _has_events_under_way(part):
+                name = f"(any_under_way({self.under_way_arguments(part)}) ? {name}_under_way : {name})"
             call = f"{name}(lanes, count, k)"
             calls.append(f"  {condition}TIMED({direction}_ticks[{number}], {call});")
         calls = calls if direction == "forward" else calls[::-1]
@@ -257,7 +257,7 @@ class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
         )
 
 
-def _has_late(part):
+def _has_events_under_way(part):
     """Whether events are under way to a pathway when the simulation starts."""
     return part.block.under_way is not None and len(part.block.under_way) > 0
 

@@ -13,26 +13,27 @@ __all__ = ["TurnLoops"]
 class TurnLoops(EventLoops):
     """Writes the loops of pathways whose synapses take turns, and of events under way at the start."""
 
-    def in_turn(self, part, bodies, late=False):
+    def in_turn(self, part, bodies, under_way=False):
         """Blocks of a loop in which each synapse goes through some bodies.
 
         Parameters
         ----------
         part : Part
         bodies : list of Body
-        late : bool
+        under_way : bool
             Whether events may arrive that were under way when the simulation started.
         """
         route, event = self.routes[part.block.name], self.tables.event(part.block.event)
         arrivals = [line for body in bodies for line in ["{", *self.arrival(part, body), "}"]]
-        if late:
-            twice = f"if (spiked[j] && late) *p->twice = {route.number + 1};"
-            there = self.synapses_in_order(event, part, late, ["if (mask == 0) continue;", twice, *arrivals])
+        if under_way:
+            twice = f"if (spiked[j] && arrives) *p->twice = {route.number + 1};"
+            arrivals = ["if (mask == 0) continue;", twice, *arrivals]
+            there = self.synapses_in_order(event, part, under_way, arrivals)
         else:
             there = self.deliver(event, route, part, arrivals)
         back = [line for body in reversed(bodies) for line in self.one_back(body)]
-        back = self.synapses_in_order(event, part, late, back, back=True) if back else []
-        arrived = "1" if late else f"arrived(w, {self.event_number(event)}, {route.number})"
+        back = self.synapses_in_order(event, part, under_way, back, back=True) if back else []
+        arrived = "1" if under_way else f"arrived(w, {self.event_number(event)}, {route.number})"
         for body in bodies:
             there, back = self.with_whole_arrays(body, arrived, there, back)
         return [("", there)], [("", back)]
@@ -48,23 +49,24 @@ class TurnLoops(EventLoops):
             lines += [f"upstream[j] += {silent.mask};", "}"]
         return lines
 
-    def late(self, part):
+    def under_way_arguments(self, part):
         """C text of the arguments that say which events under way arrive in a step."""
         step = f"k/{part.every}" if part.every > 1 else "k"
         return f"lanes->p, {self.routes[part.block.name].number}, {step}"
 
-    def synapses_in_order(self, event, part, late, inner, back=False):
+    def synapses_in_order(self, event, part, under_way, inner, back=False):
         """Loop over the synapses of all neurons that have an event, or whose gradient is wanted."""
         route, number = self.routes[part.block.name], self.event_number(event)
-        skipped = ["!spiked[j]"]
+        skipped, events = ["!spiked[j]"], []
         here = ["const real mask = spiked[j];"]
         if back:
             skipped.append("!wanted[j]")
-        if late:
-            skipped.append(f"!late_in_row(&under_way, row, {int(back)})")
+        if under_way:
+            events = [f"UnderWay under_way = events_under_way({self.under_way_arguments(part)});"]
+            skipped.append(f"!under_way_in_row(&under_way, row, {int(back)})")
             here = [
-                f"const int late = take_late(&under_way, r, {int(back)});",
-                "const real mask = spiked[j] || late;",
+                f"const int arrives = take_under_way(&under_way, r, {int(back)});",
+                "const real mask = spiked[j] || arrives;",
             ]
         return [
             "{",
@@ -73,7 +75,7 @@ class TurnLoops(EventLoops):
             f"const int32_t *restrict synapses = p->synapses[{route.number}]; (void)synapses;",
             f"const int64_t sources = p->event_size[{number}];",
             f"uint8_t *spiked = w->spiked[{number}];",
-            *([f"Late under_way = late_events({self.late(part)});"] if late else []),
+            *events,
             _loop("int64_t d", f"p->delay_count[{route.number}]", back),
             f"  const int64_t q = l->count - 1 - p->delays[{route.number}][d];",
             *([f"  real *restrict upstream = ring_slot(w, {number}, q);"] if back else []),

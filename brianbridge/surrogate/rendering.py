@@ -222,8 +222,8 @@ class _Renderer:
         delays = int(block.delays[0]) if one else self.routing_table(f"delays {block.name}")
         self.step.append(f"{mask} = ops.arrived({seen}, {delays}, {sources})")
         if len(block.under_way):
-            late = f"X[{'under way ' + block.name!r}].get({expressions.step})"
-            self.step.append(f"{mask} = ops.also_arrived({mask}, {late}, {block.name!r})")
+            under_way = f"X[{'under way ' + block.name!r}].get({expressions.step})"
+            self.step.append(f"{mask} = ops.also_arrived({mask}, {under_way}, {block.name!r})")
         if block.turns:
             turns = self.routing_table(f"turns {block.name}")
             self.step.append(f"for {mask} in ops.in_turn({mask}, {turns}):")

@@ -67,8 +67,8 @@ typedef struct {
   const Sparse *sparse;
   void *const *reciprocals;
   const int32_t *const *sorted_starts; /* of sorted synapses: where those of a neuron begin */
-  const int32_t *const *late; /* of the routes: places that events under way at the start reach, step by step */
-  const int64_t *const *late_ends, *late_first, *late_steps;
+  const int32_t *const *under_way; /* of the routes: places that events under way at the start reach, step by step */
+  const int64_t *const *under_way_ends, *under_way_first, *under_way_steps;
   int64_t *twice; /* 1 + a route in which two events reached one synapse at once */
   const int32_t *const *fan_starts, *const *fan_synapses, *const *fan_places;
   const int64_t *fan_columns, *fan_span; /* of the routes; zero where there is no fan */
@@ -275,22 +275,23 @@ static int arrived(Work *w, int64_t e, int64_t route) {
 }
 
 /* Events under way at the start that arrive in a step: the places that they reach, in order. */
-typedef struct { const int32_t *next, *end; } Late;
-static Late late_events(const Problem *p, int64_t route, int64_t k) {
-  const int64_t row = k - p->late_first[route];
-  if (row < 0 || row >= p->late_steps[route]) return (Late){NULL, NULL};
-  return (Late){p->late[route] + p->late_ends[route][row], p->late[route] + p->late_ends[route][row + 1]};
+typedef struct { const int32_t *next, *end; } UnderWay;
+static UnderWay events_under_way(const Problem *p, int64_t route, int64_t k) {
+  const int64_t row = k - p->under_way_first[route];
+  if (row < 0 || row >= p->under_way_steps[route]) return (UnderWay){NULL, NULL};
+  return (UnderWay){p->under_way[route] + p->under_way_ends[route][row],
+                    p->under_way[route] + p->under_way_ends[route][row + 1]};
 }
-static int any_late(const Problem *p, int64_t route, int64_t k) {
-  const Late l = late_events(p, route, k);
+static int any_under_way(const Problem *p, int64_t route, int64_t k) {
+  const UnderWay l = events_under_way(p, route, k);
   return l.next < l.end;
 }
 /* Whether the next of them, or the last one on the way back, is in a row, or at a place; then it is taken. */
-static inline int late_in_row(const Late *l, const int32_t *row, int back) {
+static inline int under_way_in_row(const UnderWay *l, const int32_t *row, int back) {
   if (l->next >= l->end) return 0;
   return back ? l->end[-1] >= row[0] : *l->next < row[1];
 }
-static inline int take_late(Late *l, int32_t r, int back) {
+static inline int take_under_way(UnderWay *l, int32_t r, int back) {
   if (l->next >= l->end || (back ? l->end[-1] : *l->next) != r) return 0;
   if (back) --l->end; else ++l->next;
   return 1;
