@@ -55,7 +55,7 @@ class ElementLoops(Writing):
         return lines
 
     def elements_backward(self, body):
-        reverse, _ = self.reverses[id(body)]
+        reverse = self.adjoints[id(body)].body
         inner = forward_lines(reverse.values) + reverse.lines
         kept = {e.array: e for e in body.effects if e.kind in ("store", "put")}
         for array, effect in kept.items():

@@ -15,7 +15,7 @@ class EventLoops(Writing):
         block, route = part.block, self.routes[part.block.name]
         event = self.tables.event(block.event)
         arrived = f"arrived(w, {self.event_number(event)}, {route.number})"
-        back = self.silent(number, event, route, part, body)
+        back = self.event_gradients(number, event, route, part, body)
         back += self.events_backward(event, route, part, body)
         return self.with_whole_arrays(
             body, arrived, self.deliver(event, route, part, self.arrival(part, body)), back
@@ -87,7 +87,7 @@ class EventLoops(Writing):
 
     def taken_back(self, body, event):
         """The adjoint of what an event did at a synapse; its own gradient goes to `event`, if any."""
-        reverse, _ = self.reverses[id(body)]
+        reverse = self.adjoints[id(body)].body
         owned = self.owned(body)
         changes, scattered = [], list(reverse.scattered)
         for effect in body.effects:
@@ -122,8 +122,8 @@ class EventLoops(Writing):
         changed = {e.array for e in body.effects if e.kind in ("store", "multiply", "assign")}
         if any(e.kind != "store" for e in body.effects if e.array in changed):
             return True
-        _, silent = self.reverses[id(body)]
-        return bool(changed) and any(v.op == "mask" or v.symbol in changed for v in silent.values)
+        to_event = self.adjoints[id(body)].to_event
+        return bool(changed) and any(v.op == "mask" or v.symbol in changed for v in to_event.values)
 
     def synapse(self, route, part):
         """C text of the synapse at a place of a route."""
@@ -157,17 +157,17 @@ class EventLoops(Writing):
         inner = self.taken_back(body, slot if self.distinguishes(body) else "")
         return [_reversed_loop(line) for line in self.deliver(event, route, part, inner)] if inner else []
 
-    def silent(self, part_number, event, route, part, body):
+    def event_gradients(self, part_number, event, route, part, body):
         """Gradient to the events of all neurons that have a spike gradient, whether they spiked or not."""
-        _, silent = self.reverses[id(body)]
-        if not silent.mask:
+        to_event = self.adjoints[id(body)].to_event
+        if not to_event.mask:
             return []
         number, distinguishes = self.event_number(event), self.distinguishes(body)
         if part.block.group in self.tables.sorted_groups and len(route.delays) == 1 and not distinguishes:
-            return self.silent_of_sorted(part_number, number, route, part, silent)
+            return self.event_gradients_of_sorted(part_number, number, route, part, body)
         rows = len(route.delays) * self.tables.program.events[part.block.event]
         if len(route.delays) > 1 and len(route.synapses) < SHORT * rows:
-            return self.silent_of_all(part_number, number, route, part, silent, distinguishes)
+            return self.event_gradients_in_memory_order(part_number, number, route, part, body)
         skipped = "      if (spiked[j]) continue;" if distinguishes else ""
         arrived = "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = {};"
         lines = [
@@ -191,8 +191,8 @@ class EventLoops(Writing):
             "    #pragma omp simd reduction(+: sum)",
             "    for (int32_t r = row[0]; r < row[1]; ++r) {",
             f"      const int32_t i = {self.synapse(route, part)};",
-            *(f"      {line}" for line in forward_lines(silent.values) + silent.lines),
-            f"      sum += {silent.mask};",
+            *(f"      {line}" for line in forward_lines(to_event.values) + to_event.lines),
+            f"      sum += {to_event.mask};",
             "    }",
             "    upstream[j] += sum;",
             "  }",
@@ -202,16 +202,18 @@ class EventLoops(Writing):
         ]
         return [line for line in lines if line]
 
-    def silent_of_all(self, part_number, event, route, part, silent, distinguishes):
+    def event_gradients_in_memory_order(self, part_number, event, route, part, body):
         """The same where few synapses share a source and a delay: all of them in the order of memory."""
         source = self.tables.index(self.tables.rendered.identifiers[part.block.sources])
-        chosen = "wanted[j] & !spiked[j]" if distinguishes else "wanted[j]"
+        chosen = "wanted[j] & !spiked[j]" if self.distinguishes(body) else "wanted[j]"
+        to_event = self.adjoints[id(body)].to_event
+        lines = forward_lines(to_event.values) + to_event.lines
         return [
             "{",
             f"const int64_t n = p->sizes[{part_number}];",
             *self.buffer_pointers(1),
             "const real mask = 0; (void)mask;",
-            *self.loop([*forward_lines(silent.values), *silent.lines, f"buffer_0[i] = {silent.mask};"]),
+            *self.loop([*lines, f"buffer_0[i] = {to_event.mask};"]),
             f"const Lists *l = &w->trial->spikes[{event}];",
             f"const int64_t sources = p->event_size[{event}];",
             f"const int32_t *restrict synapses = p->synapses[{route.number}];",
@@ -231,18 +233,19 @@ class EventLoops(Writing):
             "}",
         ]
 
-    def silent_of_sorted(self, part_number, event, route, part, silent):
+    def event_gradients_of_sorted(self, part_number, event, route, part, body):
         """The same for sorted synapses: all of them in their order, since a neuron's own lie far apart."""
         source = self.tables.index(self.tables.rendered.identifiers[part.block.sources])
         slot = f"ring_slot(w, {event}, w->trial->spikes[{event}].count - 1 - p->delays[{route.number}][0])"
-        lines = forward_lines(silent.values) + silent.lines
+        to_event = self.adjoints[id(body)].to_event
+        lines = forward_lines(to_event.values) + to_event.lines
         return [
             "{",
             f"const int64_t n = p->sizes[{part_number}];",
             f"real *restrict upstream = {slot};",
             *self.buffer_pointers(1),
             "const real mask = 0; (void)mask;",
-            *self.loop([*lines, f"buffer_0[i] = {silent.mask};"]),
+            *self.loop([*lines, f"buffer_0[i] = {to_event.mask};"]),
             *self.loop([f"upstream[{source}[i]] += buffer_0[i];"], simd=False),
             "}",
         ]

@@ -60,11 +60,11 @@ class FanLoops(TurnLoops):
         super().__init__(*arguments)
         self.fans = {}
 
-    def silent(self, number, event, route, part, body):
+    def event_gradients(self, number, event, route, part, body):
         """As for other pathways; as one sum for all delays where a synapse's part in it is a constant."""
         factors = self.fan_factors(route, part, body)
         if factors is None:
-            return super().silent(number, event, route, part, body)
+            return super().event_gradients(number, event, route, part, body)
         effect, weight, others = factors
         self.fans[part.block.name] = self.fan_of(route, part, effect), self.event_number(event), weight
         values = used_values(body, others)
@@ -112,7 +112,7 @@ class FanLoops(TurnLoops):
             or effect.array not in self.tables.varied
         ):
             return None
-        if not self.reverses[id(body)][1].mask or body.copies:
+        if not self.adjoints[id(body)].to_event.mask or body.copies:
             return None
         factors = factors_of(body, effect.index[2:])
         if factors is None or factors[0][1].type != "real" or factors[0][1].symbol[:2] != "c_":

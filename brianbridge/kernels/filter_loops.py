@@ -19,9 +19,9 @@ class FilterLoops(Writing):
         if body is made.jump[1]:
             event = self.event_number(self.tables.event(part.block.event))
             route = f"{event}, {self.routes[part.block.name].number}, {weighted}"
-            silent = int(self.tables.event(part.block.event) in self.tables.varied)
+            varied = int(self.tables.event(part.block.event) in self.tables.varied)
             there = f"filter_events(w, {name}, {made.state}, {route});"
-            back = f"filter_event_gradients(w, {name}, {route}, {silent});"
+            back = f"filter_event_gradients(w, {name}, {route}, {varied});"
             return self._both(made, [there], [back])
         target = body.effects[0].array
         taped = target in self.taped
@@ -104,7 +104,7 @@ class FilterLoops(Writing):
     def _finished(self, made):
         lines = [f"const int64_t n = p->sizes[{made.decay[0]}];"]
         for name, (_, body), state in self._coefficients(made):
-            reverse, _ = self.reverses[id(body)]
+            reverse = self.adjoints[id(body)].body
             changes = [f"d_{a}[i] += {text};" for a, text in reverse.own.items() if a != made.state]
             changes += [f"d_{a}[0] += {text};" for a, text in reverse.shared.items()]
             changes += [f"d_{a}[{element}] += {text};" for a, element, text in reverse.scattered]

@@ -130,7 +130,7 @@ class RowLoops(Writing):
             forward_lines(values),
             [(e.array, f"{e.index}[i]", e.value.name) for e in body.effects],
         )
-        reverse, _ = self.reverses[id(body)]
+        reverse = self.adjoints[id(body)].body
         restore = [f"pop(w, {a}, {self.bytes(a)});" for a in reversed(changed)]
         after = [self.clear(c, "d_") for c in body.cleared if c[0] in self.tables.varied]
         backward = self.row_of_gradients(grid, body, reverse)
@@ -179,19 +179,19 @@ class RowLoops(Writing):
         sums = [(effect.array, f"{effect.index}[i]", effect.value.name) for effect in body.effects]
         there = [f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in dense]
         there += self.arriving_rows(grid, e, delay, self.row_of_sums(grid, body, forward_lines(values), sums))
-        reverse, silent = self.reverses[id(body)]
+        reverse, to_event = self.adjoints[id(body)]
         back = []
         factors = factors_of(body, grid.inner)
         wanted = f"marked({{}}, {e}, {{}}->trial->spikes[{e}].count - 1 - {delay})"
-        if silent.mask and factors:
+        if to_event.mask and factors:
             back = self.dot_rows(grid, body, e, delay, factors)
-        elif silent.mask:
-            lines = self.on_grid(grid, body, forward_lines(silent.values) + silent.lines)
+        elif to_event.mask:
+            lines = self.on_grid(grid, body, forward_lines(to_event.values) + to_event.lines)
             dot = [
                 f"if (!{wanted.format('w', 'w')}[row]) continue;",
                 "const real mask = 0; (void)mask;",
                 "real sum = 0;",
-                *self.columns(grid, [*lines, f"sum += {silent.mask};"], " reduction(+: sum)"),
+                *self.columns(grid, [*lines, f"sum += {to_event.mask};"], " reduction(+: sum)"),
                 f"ring_slot(w, {e}, w->trial->spikes[{e}].count - 1 - {delay})[row] += sum;",
             ]
             back = [(rows, dot)]

@@ -7,7 +7,7 @@ from brianbridge.kernels.element_loops import ElementLoops
 from brianbridge.kernels.fan_loops import FanLoops
 from brianbridge.kernels.filter_loops import FilterLoops
 from brianbridge.kernels.filters import filters_of
-from brianbridge.kernels.loops import dependencies, reverse_of
+from brianbridge.kernels.loops import Adjoints, dependencies, reverse_of
 from brianbridge.kernels.matrix_loops import MatrixLoops
 from brianbridge.kernels.reading import Reader
 from brianbridge.kernels.sorted_synapses import arranged, sorted_groups_of
@@ -81,10 +81,10 @@ def write_source(tables, routes):
     parts = tables.rendered.parts
     read = _until_settled(tables)
     tables.sorted_groups = sorted_groups_of(read, tables)
-    reverses = _reverses(parts, read)
+    adjoints = _adjoints(parts, read)
     filters = filters_of(read, tables)
     filtered = {id(body): made for made in filters for body in made.bodies}
-    writer = _Parts(tables, routes, reverses, _taped(read, reverses, filtered), filtered)
+    writer = _Parts(tables, routes, adjoints, _taped(read, adjoints, filtered), filtered)
     functions = [writer.part(number, part, read[number]) for number, part in enumerate(parts)]
     fans, flush = writer.fan_functions()
     text = "\n".join(
@@ -132,21 +132,21 @@ def _until_settled(tables):
         tables.temporaries.clear()
 
 
-def _reverses(parts, read):
-    """Adjoint of every body; for events also the gradient to the event alone."""
-    reverses = {}
+def _adjoints(parts, read):
+    """Adjoints of every body, by its identity."""
+    adjoints = {}
     for part, bodies in zip(parts, read, strict=True):
         for body in bodies:
-            silent = reverse_of(body, only_mask=True) if part.block.kind == "pathway" else None
-            reverses[id(body)] = reverse_of(body), silent
-    return reverses
+            to_event = reverse_of(body, only_mask=True) if part.block.kind == "pathway" else None
+            adjoints[id(body)] = Adjoints(reverse_of(body), to_event)
+    return adjoints
 
 
-def _taped(read, reverses, filters):
+def _taped(read, adjoints, filters):
     """Arrays that change, and whose values some adjoint uses."""
     taped = set()
     for body in (body for bodies in read for body in bodies if id(body) not in filters):
-        for reverse in filter(None, reverses[id(body)]):
+        for reverse in filter(None, adjoints[id(body)]):
             values = (v for v in reverse.values if v.op in ("own", "at", "shared"))
             taped |= {v.symbol for v in values if v.symbol[0] in "sm"}
         taped |= {array for copy, array in body.copies.items() if copy in taped}

@@ -40,13 +40,13 @@ class TurnLoops(EventLoops):
 
     def one_back(self, body):
         """The adjoint at one synapse, whether there is an event or not."""
-        _, silent = self.reverses[id(body)]
+        to_event = self.adjoints[id(body)].to_event
         taken, lines = self.taken_back(body, "upstream[j]"), []
         if taken:
             lines += ["if (mask != 0) {", *taken, "}"]
-        if silent.mask:
-            lines += ["if (mask == 0 && wanted[j]) {", *forward_lines(silent.values), *silent.lines]
-            lines += [f"upstream[j] += {silent.mask};", "}"]
+        if to_event.mask:
+            lines += ["if (mask == 0 && wanted[j]) {", *forward_lines(to_event.values), *to_event.lines]
+            lines += [f"upstream[j] += {to_event.mask};", "}"]
         return lines
 
     def under_way_arguments(self, part):
