@@ -15,13 +15,12 @@ class EventLoops(Writing):
         block, route = part.block, self.routes[part.block.name]
         event = self.tables.event(block.event)
         arrived = f"arrived(w, {self.event_number(event)}, {route.number})"
-        back = self.event_gradients(number, event, route, part, body)
-        back += self.events_backward(event, route, part, body)
-        return self.with_whole_arrays(
-            body, arrived, self.deliver(event, route, part, self.arrival(part, body)), back
-        )
+        backward = self.event_gradients(number, event, route, part, body)
+        backward += self.events_backward(event, route, part, body)
+        forward = self.deliver(event, route, part, self.arrival(part, body))
+        return self.with_whole_arrays(body, arrived, forward, backward)
 
-    def with_whole_arrays(self, body, arrived, there, back):
+    def with_whole_arrays(self, body, arrived, forward, backward):
         """Loops over events, with what is copied or put on the tape as a whole.
 
         Parameters
@@ -29,27 +28,27 @@ class EventLoops(Writing):
         body : Body
         arrived : str
             C text that says whether there is any event.
-        there, back : list of str
+        forward, backward : list of str
         """
         pushed = [a for a in self.dense(body) if a in self.taped]
         kept = [copy for copy in body.copies if copy in self.taped]
         self.pushed = self.pushed + pushed + kept
-        there = [
+        forward = [
             *(f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in pushed),
             *(f"memcpy({copy}, {a}, {self.bytes(a)});" for copy, a in body.copies.items()),
-            *there,
+            *forward,
             *(f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in kept),
         ]
-        back = [
+        backward = [
             *(f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(kept)),
             *(f"if (!{arrived}) memcpy({a}, {body.copies[a]}, {self.bytes(a)});" for a in kept),
-            *back,
+            *backward,
             *(f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(pushed)),
-            *(line for copy, a in body.copies.items() for line in self.hand_on(copy, a)),
+            *(line for copy, a in body.copies.items() for line in self.add_copy_gradient(copy, a)),
         ]
-        return there, back
+        return forward, backward
 
-    def hand_on(self, copy, array):
+    def add_copy_gradient(self, copy, array):
         """Add the gradient of a copy to that of the array itself."""
         if copy not in self.tables.varied or not self.is_floating(array):
             return []
@@ -85,7 +84,7 @@ class EventLoops(Writing):
             plain_line(e) if e.kind not in SCATTERED else scatter_line(e, e.value.name) for e in body.effects
         ]
 
-    def taken_back(self, body, event):
+    def adjoint_of_arrival(self, body, event):
         """The adjoint of what an event did at a synapse; its own gradient goes to `event`, if any."""
         reverse = self.adjoints[id(body)].body
         owned = self.owned(body)
@@ -154,7 +153,7 @@ class EventLoops(Writing):
 
     def events_backward(self, event, route, part, body):
         slot = f"ring_slot(w, {self.event_number(event)}, q)[l->items[e]]"
-        inner = self.taken_back(body, slot if self.distinguishes(body) else "")
+        inner = self.adjoint_of_arrival(body, slot if self.distinguishes(body) else "")
         return [_reversed_loop(line) for line in self.deliver(event, route, part, inner)] if inner else []
 
     def event_gradients(self, part_number, event, route, part, body):

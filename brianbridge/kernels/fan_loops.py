@@ -84,12 +84,12 @@ class FanLoops(TurnLoops):
 
     def in_turn(self, part, bodies, under_way=False):
         """As for other pathways; what arrives in such a step is no part of a fan."""
-        there, back = super().in_turn(part, bodies, under_way)
+        forward, backward = super().in_turn(part, bodies, under_way)
         if part.block.name in self.fans:
             number = self.routes[part.block.name].number
             empty = f"memset({self.fan_row(part)}, 0, p->fan_columns[{number}]*sizeof(real));"
-            back = [("", [empty, self.fan_call(part)]), *back]
-        return there, back
+            backward = [("", [empty, self.fan_call(part)]), *backward]
+        return forward, backward
 
     def fan_row(self, part):
         return f"fan_row(w, {self.fan_time(part)})"

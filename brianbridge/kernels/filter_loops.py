@@ -20,22 +20,22 @@ class FilterLoops(Writing):
             event = self.event_number(self.tables.event(part.block.event))
             route = f"{event}, {self.routes[part.block.name].number}, {weighted}"
             varied = int(self.tables.event(part.block.event) in self.tables.varied)
-            there = f"filter_events(w, {name}, {made.state}, {route});"
-            back = f"filter_event_gradients(w, {name}, {route}, {varied});"
-            return self._both(made, [there], [back])
+            forward = f"filter_events(w, {name}, {made.state}, {route});"
+            backward = f"filter_event_gradients(w, {name}, {route}, {varied});"
+            return self._both(made, [forward], [backward])
         target = body.effects[0].array
         taped = target in self.taped
         self.pushed += [target] * taped
-        there = [f"if (w->taping) push(w, {target}, {self.bytes(target)});"] * taped
-        there += [self.clear(cleared, "") for cleared in body.cleared]
-        there.append(f"filter_sums(w, {name}, {made.state}, {target}, k, {weighted});")
-        back = [f"keep_sum_gradients({name}, d_{target}, {weighted});"]
-        back += [self.clear(cleared, "d_") for cleared in body.cleared]
-        there, back = self._both(made, there, back)
-        return there, [("", [f"pop(w, {target}, {self.bytes(target)});"] * taped), *back]
+        forward = [f"if (w->taping) push(w, {target}, {self.bytes(target)});"] * taped
+        forward += [self.clear(cleared, "") for cleared in body.cleared]
+        forward.append(f"filter_sums(w, {name}, {made.state}, {target}, k, {weighted});")
+        backward = [f"keep_sum_gradients({name}, d_{target}, {weighted});"]
+        backward += [self.clear(cleared, "d_") for cleared in body.cleared]
+        forward, backward = self._both(made, forward, backward)
+        return forward, [("", [f"pop(w, {target}, {self.bytes(target)});"] * taped), *backward]
 
-    def _both(self, made, there, back):
-        return [("", there)], [("", back)] if made.state in self.tables.varied else []
+    def _both(self, made, forward, backward):
+        return [("", forward)], [("", backward)] if made.state in self.tables.varied else []
 
     # -- constants of the filters ---------------------------------------------------------------------
 

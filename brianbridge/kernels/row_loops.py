@@ -177,14 +177,15 @@ class RowLoops(Writing):
         delay = f"p->delays[{route.number}][0]"
         values = used_values(body, [effect.value for effect in body.effects])
         sums = [(effect.array, f"{effect.index}[i]", effect.value.name) for effect in body.effects]
-        there = [f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in dense]
-        there += self.arriving_rows(grid, e, delay, self.row_of_sums(grid, body, forward_lines(values), sums))
+        forward = [f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in dense]
+        row = self.row_of_sums(grid, body, forward_lines(values), sums)
+        forward += self.arriving_rows(grid, e, delay, row)
         reverse, to_event = self.adjoints[id(body)]
-        back = []
+        backward = []
         factors = factors_of(body, grid.inner)
         wanted = f"marked({{}}, {e}, {{}}->trial->spikes[{e}].count - 1 - {delay})"
         if to_event.mask and factors:
-            back = self.dot_rows(grid, body, e, delay, factors)
+            backward = self.dot_rows(grid, body, e, delay, factors)
         elif to_event.mask:
             lines = self.on_grid(grid, body, forward_lines(to_event.values) + to_event.lines)
             dot = [
@@ -194,12 +195,12 @@ class RowLoops(Writing):
                 *self.columns(grid, [*lines, f"sum += {to_event.mask};"], " reduction(+: sum)"),
                 f"ring_slot(w, {e}, w->trial->spikes[{e}].count - 1 - {delay})[row] += sum;",
             ]
-            back = [(rows, dot)]
+            backward = [(rows, dot)]
         gradients = self.row_of_gradients(grid, body, reverse)
         if gradients:
-            back.append(("", self.arriving_rows(grid, e, delay, gradients)))
-        back.append(("", [f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(dense)]))
-        return [("", there)], back
+            backward.append(("", self.arriving_rows(grid, e, delay, gradients)))
+        backward.append(("", [f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(dense)]))
+        return [("", forward)], backward
 
     def arriving_rows(self, grid, e, delay, inner):
         """Loop over the events that arrive; neurons after the last row have no synapses."""

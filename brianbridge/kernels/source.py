@@ -192,8 +192,8 @@ class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
             return (self.grid_events if by_events else self.grid_sums)(number, part, body, grid)
         if body.in_turn:
             return self.in_turn(part, [body])
-        there, back = (self.events if by_events else self.elements)(number, part, body)
-        return [("", there)], [("", back)]
+        forward, backward = (self.events if by_events else self.elements)(number, part, body)
+        return [("", forward)], [("", backward)]
 
     def under_way_loops(self, part, bodies):
         """The same for a step in which events arrive that were under way at the start."""
@@ -203,8 +203,8 @@ class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
         return loops
 
     def directions(self, name, loops):
-        forward = [self.block(*block) for there, _ in loops for block in there]
-        backward = [self.block(*block) for _, back in reversed(loops) for block in back]
+        forward = [self.block(*block) for blocks, _ in loops for block in blocks]
+        backward = [self.block(*block) for _, blocks in reversed(loops) for block in blocks]
         return [self.function(f"forward_{name}", forward), self.function(f"backward_{name}", backward)]
 
     def function(self, name, blocks):

@@ -286,14 +286,14 @@ static int any_under_way(const Problem *p, int64_t route, int64_t k) {
   const UnderWay l = events_under_way(p, route, k);
   return l.next < l.end;
 }
-/* Whether the next of them, or the last one on the way back, is in a row, or at a place; then it is taken. */
-static inline int under_way_in_row(const UnderWay *l, const int32_t *row, int back) {
+/* Whether the next of them, or the last one going backward, is in a row, or at a place; then it is taken. */
+static inline int under_way_in_row(const UnderWay *l, const int32_t *row, int backward) {
   if (l->next >= l->end) return 0;
-  return back ? l->end[-1] >= row[0] : *l->next < row[1];
+  return backward ? l->end[-1] >= row[0] : *l->next < row[1];
 }
-static inline int take_under_way(UnderWay *l, int32_t r, int back) {
-  if (l->next >= l->end || (back ? l->end[-1] : *l->next) != r) return 0;
-  if (back) --l->end; else ++l->next;
+static inline int take_under_way(UnderWay *l, int32_t r, int backward) {
+  if (l->next >= l->end || (backward ? l->end[-1] : *l->next) != r) return 0;
+  if (backward) --l->end; else ++l->next;
   return 1;
 }
 
