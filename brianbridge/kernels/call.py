@@ -37,7 +37,7 @@ class Problem(ctypes.Structure):
             routes synapses route_starts delays delay_count
             grids grid_offsets grid_indices sparse reciprocals sorted_starts
             under_way under_way_ends under_way_first under_way_steps twice
-            fan_starts fan_synapses fan_places fan_columns fan_span
+            fan_out_starts fan_out_synapses fan_out_places fan_out_columns fan_out_span
         """.split()
     ]
 
@@ -217,11 +217,13 @@ class Call:
         problem.under_way_ends = self.addresses(route.under_way_ends for route in routes.values())
         problem.under_way_first = self.numbers(route.under_way_first for route in routes.values())
         problem.under_way_steps = self.numbers(len(route.under_way_ends) - 1 for route in routes.values())
-        fans = [self.kernel.source.fans.get(name) for name in routes]
+        fan_outs = [self.kernel.source.fan_outs.get(name) for name in routes]
         for name in ("starts", "synapses", "places"):
-            setattr(problem, f"fan_{name}", self.addresses(getattr(fan, name, None) for fan in fans))
+            arrays = [getattr(fan_out, name, None) for fan_out in fan_outs]
+            setattr(problem, f"fan_out_{name}", self.addresses(arrays))
         for name in ("columns", "span"):
-            setattr(problem, f"fan_{name}", self.numbers(getattr(fan, name, 0) for fan in fans))
+            numbers = [getattr(fan_out, name, 0) for fan_out in fan_outs]
+            setattr(problem, f"fan_out_{name}", self.numbers(numbers))
         problem.routes = len(routes)
         self.twice = np.zeros(1, dtype=np.int64)
         problem.twice = self.twice.ctypes.data

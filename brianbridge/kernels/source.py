@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from importlib import resources
 
 from brianbridge.kernels.element_loops import ElementLoops
-from brianbridge.kernels.fan_loops import FanLoops
 from brianbridge.kernels.filter_loops import FilterLoops
 from brianbridge.kernels.filters import filters_of
 from brianbridge.kernels.loops import Adjoints, dependencies, reverse_of
 from brianbridge.kernels.matrix_loops import MatrixLoops
+from brianbridge.kernels.mixed_delay_loops import MixedDelayLoops
 from brianbridge.kernels.reading import Reader
 from brianbridge.kernels.sorted_synapses import arranged, sorted_groups_of
 
@@ -36,7 +36,7 @@ class Source:
         Pairs of arrays: a gradient passes from the first to the second.
     arranged : dict of (str, str or int) to SortedSynapses
         What the kernel wants in another order, see `sorted_synapses.arranged`.
-    fans : dict of str to Fan
+    fan_outs : dict of str to FanOut
         By the name of the pathway.
     filters : int
         Linear filters among the synapses' states.
@@ -48,7 +48,7 @@ class Source:
     at_event: dict
     passes: frozenset
     arranged: dict
-    fans: dict
+    fan_outs: dict
     filters: int
 
     def reached(self, symbols):
@@ -86,7 +86,7 @@ def write_source(tables, routes):
     filtered = {id(body): made for made in filters for body in made.bodies}
     writer = _Parts(tables, routes, adjoints, _taped(read, adjoints, filtered), filtered)
     functions = [writer.part(number, part, read[number]) for number, part in enumerate(parts)]
-    fans, flush = writer.fan_functions()
+    sums, flush = writer.fan_out_functions()
     text = "\n".join(
         [
             f"typedef {'float' if tables.is_single else 'double'} real;",
@@ -96,7 +96,7 @@ def write_source(tables, routes):
             f"#define PRODUCTS {len(writer.products) + 1}",
             f"#define FILTERS {len(filters) + 1}",
             *(_FILES.joinpath(name).read_text() for name in PARTS),
-            *fans,
+            *sums,
             *functions,
             writer.filter_functions(),
             f"int64_t forward_ticks[{len(parts)}], backward_ticks[{len(parts)}];",
@@ -107,12 +107,13 @@ def write_source(tables, routes):
             writer.buffer(),
         ]
     )
-    passes, fans = _passes(tables, read), {name: fan for name, (fan, *_) in writer.fans.items()}
+    passes = _passes(tables, read)
+    fan_outs = {name: fan_out for name, (fan_out, *_) in writer.fan_outs.items()}
     at_event = {}
     for (pathway, _), arrays in writer.at_event.items():
         at_event[pathway] = (*at_event.get(pathway, ()), *arrays)
     return Source(
-        text, tables, tuple(writer.pushed), at_event, passes, arranged(read, tables), fans, len(filters)
+        text, tables, tuple(writer.pushed), at_event, passes, arranged(read, tables), fan_outs, len(filters)
     )
 
 
@@ -166,7 +167,7 @@ def _passes(tables, read):
     return frozenset(pairs)
 
 
-class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
+class _Parts(ElementLoops, MixedDelayLoops, MatrixLoops, FilterLoops):
     """Writes the functions that take a part of the step, and take it back."""
 
     def part(self, number, part, bodies):

@@ -70,8 +70,8 @@ typedef struct {
   const int32_t *const *under_way; /* of the routes: places that events under way at the start reach, step by step */
   const int64_t *const *under_way_ends, *under_way_first, *under_way_steps;
   int64_t *twice; /* 1 + a route in which two events reached one synapse at once */
-  const int32_t *const *fan_starts, *const *fan_synapses, *const *fan_places;
-  const int64_t *fan_columns, *fan_span; /* of the routes; zero where there is no fan */
+  const int32_t *const *fan_out_starts, *const *fan_out_synapses, *const *fan_out_places;
+  const int64_t *fan_out_columns, *fan_out_span; /* of the routes; zero where there is no fan-out */
 } Problem;
 
 /* A list of numbers for each step: the neurons that spiked. */
@@ -115,7 +115,7 @@ typedef struct {
   char *state, *adjoint, *gradient;
   char **ring;  /* gradients of past events, newest first, as a ring */
   uint8_t **spiked, *all;
-  real **fans; /* of the routes: gradients at their targets, of the last steps */
+  real **fan_out_rows; /* of the routes: gradients at their targets, of the last steps */
   real *buffer, *zeros;
   int64_t length; /* of a buffer */
   real *interleaved; /* two buffers, whose elements have the values of many trials side by side */
@@ -299,21 +299,21 @@ static inline int take_under_way(UnderWay *l, int32_t r, int backward) {
 
 /* Where the gradients go that what arrives in a step has at the targets. Each row is kept twice, one whole ring
  * after the other, so that those of any successive steps lie in one piece. */
-static real *fan_row(Work *w, int64_t route, int64_t t) {
-  return w->fans[route] + (t % w->p->fan_span[route])*w->p->fan_columns[route];
+static real *fan_out_row(Work *w, int64_t route, int64_t t) {
+  return w->fan_out_rows[route] + (t % w->p->fan_out_span[route])*w->p->fan_out_columns[route];
 }
-static const real *close_fan_row(Work *w, int64_t route, int64_t t) {
-  const int64_t columns = w->p->fan_columns[route];
-  real *row = fan_row(w, route, t);
-  memcpy(row + w->p->fan_span[route]*columns, row, columns*sizeof(real));
+static const real *close_fan_out_row(Work *w, int64_t route, int64_t t) {
+  const int64_t columns = w->p->fan_out_columns[route];
+  real *row = fan_out_row(w, route, t);
+  memcpy(row + w->p->fan_out_span[route]*columns, row, columns*sizeof(real));
   return row;
 }
 /* Nothing arrives before the start, but events from before it have gradients. */
-static void flush_fan(Work *w, int64_t route, int64_t e, int64_t offset, void (*sum)(Work *, int64_t, int64_t)) {
+static void flush_fan_out(Work *w, int64_t route, int64_t e, int64_t offset, void (*sum)(Work *, int64_t, int64_t)) {
   const Problem *p = w->p;
   if (!p->grad_history_in[e]) return;
   for (int64_t t = w->trial->spikes[e].count - 1 - offset; t >= p->delays[route][p->delay_count[route] - 1]; --t) {
-    memset(fan_row(w, route, t), 0, p->fan_columns[route]*sizeof(real));
+    memset(fan_out_row(w, route, t), 0, p->fan_out_columns[route]*sizeof(real));
     sum(w, route, t);
   }
 }
