@@ -5,7 +5,7 @@ import pytest
 import torch
 from brian2 import *
 
-from brianbridge.kernels import orders
+from brianbridge.kernels import sorted_synapses
 from brianbridge.surrogate.module import Surrogate
 from brianbridge.surrogate.spike_gradients import Box, FastSigmoid
 from tests.agreement.backends import assert_gradients_agree
@@ -22,7 +22,7 @@ tau : second (constant)
 
 @pytest.fixture(autouse=True)
 def few_synapses_are_sorted(monkeypatch):
-    monkeypatch.setattr(orders, "FEWEST", 1)
+    monkeypatch.setattr(sorted_synapses, "FEWEST", 1)
 
 
 def neurons(n, name):

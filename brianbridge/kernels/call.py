@@ -34,10 +34,10 @@ class Problem(ctypes.Structure):
             outputs grad_outputs output_first output_columns output_given
             events event_size event_array event_history
             history_in history_out grad_history_out grad_history_in
-            routes synapses rows delays delay_count
-            grids grid_offsets grid_indices sparse reciprocals starts
-            late late_ends late_first late_steps twice
-            fan_starts fan_synapses fan_places fan_columns fan_span
+            routes synapses route_starts delays delay_count
+            grids grid_offsets grid_indices sparse reciprocals sorted_starts
+            under_way under_way_ends under_way_first under_way_steps twice
+            fan_out_starts fan_out_synapses fan_out_places fan_out_columns fan_out_span
         """.split()
     ]
 
@@ -174,8 +174,8 @@ class Call:
             function, place = draw or (None, 0)
             functions.append(draw and row_function(function, feed.noise[number].dtype))
             places.append(place)
-            order = arranged.get(("noise", number)) if draw else None
-            orders.append(None if order is None else order.synapses.astype(np.int32))
+            sorted_group = arranged.get(("noise", number)) if draw else None
+            orders.append(None if sorted_group is None else sorted_group.synapses.astype(np.int32))
         problem.places, problem.seed = len(feed.draws), feed.seed
         problem.draws = self.numbers((address or 0 for address in functions), np.uintp)
         problem.place = self.numbers(places)
@@ -209,19 +209,21 @@ class Call:
         problem.event_history = self.numbers(h.shape[1] - 1 for h in self.histories)
         problem.history_in = self.addresses(self.histories)
         problem.synapses = self.addresses(map(self.kernel.synapses, routes))
-        problem.starts = self.addresses(order.starts for order in tables.orders.values())
-        problem.rows = self.addresses(route.rows for route in routes.values())
+        problem.sorted_starts = self.addresses(group.starts for group in tables.sorted_groups.values())
+        problem.route_starts = self.addresses(route.starts for route in routes.values())
         problem.delays = self.addresses(route.delays for route in routes.values())
         problem.delay_count = self.numbers(len(route.delays) for route in routes.values())
-        problem.late = self.addresses(route.late for route in routes.values())
-        problem.late_ends = self.addresses(route.late_ends for route in routes.values())
-        problem.late_first = self.numbers(route.late_first for route in routes.values())
-        problem.late_steps = self.numbers(len(route.late_ends) - 1 for route in routes.values())
-        fans = [self.kernel.source.fans.get(name) for name in routes]
+        problem.under_way = self.addresses(route.under_way for route in routes.values())
+        problem.under_way_ends = self.addresses(route.under_way_ends for route in routes.values())
+        problem.under_way_first = self.numbers(route.under_way_first for route in routes.values())
+        problem.under_way_steps = self.numbers(len(route.under_way_ends) - 1 for route in routes.values())
+        fan_outs = [self.kernel.source.fan_outs.get(name) for name in routes]
         for name in ("starts", "synapses", "places"):
-            setattr(problem, f"fan_{name}", self.addresses(getattr(fan, name, None) for fan in fans))
+            arrays = [getattr(fan_out, name, None) for fan_out in fan_outs]
+            setattr(problem, f"fan_out_{name}", self.addresses(arrays))
         for name in ("columns", "span"):
-            setattr(problem, f"fan_{name}", self.numbers(getattr(fan, name, 0) for fan in fans))
+            numbers = [getattr(fan_out, name, 0) for fan_out in fan_outs]
+            setattr(problem, f"fan_out_{name}", self.numbers(numbers))
         problem.routes = len(routes)
         self.twice = np.zeros(1, dtype=np.int64)
         problem.twice = self.twice.ctypes.data

@@ -17,16 +17,17 @@ class ElementLoops(Writing):
         changed = [a for a in dict.fromkeys(changed) if a in self.taped]
         self.pushed += changed
         events = [e.array for e in body.effects if e.kind == "event"]
-        there = [count, *(f"if (w->taping) push(w, {a}, {self.bytes(a)});" for a in changed)]
-        there += self.elements_forward(body)
+        forward = [count, *(f"if (w->taping) push(w, {a}, {self.bytes(a)});" for a in changed)]
+        forward += self.elements_forward(body)
         for event in events:
-            there += self.list_events(event, body)
-        back = [count]
-        back += [f"undo_event(w, {self.event_number(event)});" for event in events]
-        back += [f"pop(w, {a}, {self.bytes(a)});" for a in reversed(changed)]
-        back += self.elements_backward(body)
-        back += [f"memset(e_{event}, 0, n*sizeof(real));" for event in events if event in self.tables.varied]
-        return there, back
+            forward += self.list_events(event, body)
+        backward = [count]
+        backward += [f"undo_event(w, {self.event_number(event)});" for event in events]
+        backward += [f"pop(w, {a}, {self.bytes(a)});" for a in reversed(changed)]
+        backward += self.elements_backward(body)
+        varied = [event for event in events if event in self.tables.varied]
+        backward += [f"memset(e_{event}, 0, n*sizeof(real));" for event in varied]
+        return forward, backward
 
     def elements_forward(self, body):
         lines = [self.clear(body_range, "") for body_range in body.cleared]
@@ -55,7 +56,7 @@ class ElementLoops(Writing):
         return lines
 
     def elements_backward(self, body):
-        reverse, _ = self.reverses[id(body)]
+        reverse = self.adjoints[id(body)].body
         inner = forward_lines(reverse.values) + reverse.lines
         kept = {e.array: e for e in body.effects if e.kind in ("store", "put")}
         for array, effect in kept.items():

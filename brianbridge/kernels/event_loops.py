@@ -15,13 +15,12 @@ class EventLoops(Writing):
         block, route = part.block, self.routes[part.block.name]
         event = self.tables.event(block.event)
         arrived = f"arrived(w, {self.event_number(event)}, {route.number})"
-        back = self.silent(number, event, route, part, body)
-        back += self.events_backward(event, route, part, body)
-        return self.with_whole_arrays(
-            body, arrived, self.deliver(event, route, part, self.arrival(part, body)), back
-        )
+        backward = self.event_gradients(number, event, route, part, body)
+        backward += self.events_backward(event, route, part, body)
+        forward = self.deliver(event, route, part, self.arrival(part, body))
+        return self.with_whole_arrays(body, arrived, forward, backward)
 
-    def with_whole_arrays(self, body, arrived, there, back):
+    def with_whole_arrays(self, body, arrived, forward, backward):
         """Loops over events, with what is copied or put on the tape as a whole.
 
         Parameters
@@ -29,27 +28,27 @@ class EventLoops(Writing):
         body : Body
         arrived : str
             C text that says whether there is any event.
-        there, back : list of str
+        forward, backward : list of str
         """
         pushed = [a for a in self.dense(body) if a in self.taped]
         kept = [copy for copy in body.copies if copy in self.taped]
         self.pushed = self.pushed + pushed + kept
-        there = [
+        forward = [
             *(f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in pushed),
             *(f"memcpy({copy}, {a}, {self.bytes(a)});" for copy, a in body.copies.items()),
-            *there,
+            *forward,
             *(f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in kept),
         ]
-        back = [
+        backward = [
             *(f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(kept)),
             *(f"if (!{arrived}) memcpy({a}, {body.copies[a]}, {self.bytes(a)});" for a in kept),
-            *back,
+            *backward,
             *(f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(pushed)),
-            *(line for copy, a in body.copies.items() for line in self.hand_on(copy, a)),
+            *(line for copy, a in body.copies.items() for line in self.add_copy_gradient(copy, a)),
         ]
-        return there, back
+        return forward, backward
 
-    def hand_on(self, copy, array):
+    def add_copy_gradient(self, copy, array):
         """Add the gradient of a copy to that of the array itself."""
         if copy not in self.tables.varied or not self.is_floating(array):
             return []
@@ -85,9 +84,9 @@ class EventLoops(Writing):
             plain_line(e) if e.kind not in SCATTERED else scatter_line(e, e.value.name) for e in body.effects
         ]
 
-    def taken_back(self, body, event):
+    def adjoint_of_arrival(self, body, event):
         """The adjoint of what an event did at a synapse; its own gradient goes to `event`, if any."""
-        reverse, _ = self.reverses[id(body)]
+        reverse = self.adjoints[id(body)].body
         owned = self.owned(body)
         changes, scattered = [], list(reverse.scattered)
         for effect in body.effects:
@@ -122,12 +121,12 @@ class EventLoops(Writing):
         changed = {e.array for e in body.effects if e.kind in ("store", "multiply", "assign")}
         if any(e.kind != "store" for e in body.effects if e.array in changed):
             return True
-        _, silent = self.reverses[id(body)]
-        return bool(changed) and any(v.op == "mask" or v.symbol in changed for v in silent.values)
+        to_event = self.adjoints[id(body)].to_event
+        return bool(changed) and any(v.op == "mask" or v.symbol in changed for v in to_event.values)
 
     def synapse(self, route, part):
         """C text of the synapse at a place of a route."""
-        in_order = route.in_order and part.block.group not in self.tables.orders
+        in_order = route.in_order and part.block.group not in self.tables.sorted_groups
         return "r" if in_order else "synapses[r]"
 
     def deliver(self, event, route, part, inner):
@@ -136,13 +135,13 @@ class EventLoops(Writing):
         number = self.event_number(event)
         return [
             f"const Lists *l = &w->trial->spikes[{number}];",
-            f"const int32_t *restrict rows = p->rows[{route.number}];",
+            f"const int32_t *restrict starts = p->route_starts[{route.number}];",
             f"const int32_t *restrict synapses = p->synapses[{route.number}]; (void)synapses;",
             f"const int64_t sources = p->event_size[{number}];",
             f"for (int64_t d = 0; d < p->delay_count[{route.number}]; ++d) {{",
             f"  const int64_t q = l->count - 1 - p->delays[{route.number}][d];",
             "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) {",
-            "    const int32_t *row = rows + d*(sources + 1) + l->items[e];",
+            "    const int32_t *row = starts + d*(sources + 1) + l->items[e];",
             "    for (int32_t r = row[0]; r < row[1]; ++r) {",
             f"      const int32_t i = {self.synapse(route, part)};",
             "      const real mask = 1; (void)mask;",
@@ -154,26 +153,26 @@ class EventLoops(Writing):
 
     def events_backward(self, event, route, part, body):
         slot = f"ring_slot(w, {self.event_number(event)}, q)[l->items[e]]"
-        inner = self.taken_back(body, slot if self.distinguishes(body) else "")
+        inner = self.adjoint_of_arrival(body, slot if self.distinguishes(body) else "")
         return [_reversed_loop(line) for line in self.deliver(event, route, part, inner)] if inner else []
 
-    def silent(self, part_number, event, route, part, body):
+    def event_gradients(self, part_number, event, route, part, body):
         """Gradient to the events of all neurons that have a spike gradient, whether they spiked or not."""
-        _, silent = self.reverses[id(body)]
-        if not silent.mask:
+        to_event = self.adjoints[id(body)].to_event
+        if not to_event.mask:
             return []
         number, distinguishes = self.event_number(event), self.distinguishes(body)
-        if part.block.group in self.tables.orders and len(route.delays) == 1 and not distinguishes:
-            return self.silent_of_sorted(part_number, number, route, part, silent)
+        if part.block.group in self.tables.sorted_groups and len(route.delays) == 1 and not distinguishes:
+            return self.event_gradients_of_sorted(part_number, number, route, part, body)
         rows = len(route.delays) * self.tables.program.events[part.block.event]
         if len(route.delays) > 1 and len(route.synapses) < SHORT * rows:
-            return self.silent_of_all(part_number, number, route, part, silent, distinguishes)
+            return self.event_gradients_in_memory_order(part_number, number, route, part, body)
         skipped = "      if (spiked[j]) continue;" if distinguishes else ""
         arrived = "  for (int64_t e = l->ends[q]; e < l->ends[q + 1]; ++e) spiked[l->items[e]] = {};"
         lines = [
             "{",
             f"const Lists *l = &w->trial->spikes[{number}];",
-            f"const int32_t *restrict rows = p->rows[{route.number}];",
+            f"const int32_t *restrict starts = p->route_starts[{route.number}];",
             f"const int32_t *restrict synapses = p->synapses[{route.number}]; (void)synapses;",
             f"const int64_t sources = p->event_size[{number}];",
             f"uint8_t *spiked = w->spiked[{number}]; (void)spiked;",
@@ -185,14 +184,14 @@ class EventLoops(Writing):
             "  for (int64_t j = 0; j < sources; ++j) {",
             "    if (!wanted[j]) continue;",
             skipped,
-            "    const int32_t *row = rows + d*(sources + 1) + j;",
+            "    const int32_t *row = starts + d*(sources + 1) + j;",
             "    const real mask = 0; (void)mask;",
             "    real sum = 0;",
             "    #pragma omp simd reduction(+: sum)",
             "    for (int32_t r = row[0]; r < row[1]; ++r) {",
             f"      const int32_t i = {self.synapse(route, part)};",
-            *(f"      {line}" for line in forward_lines(silent.values) + silent.lines),
-            f"      sum += {silent.mask};",
+            *(f"      {line}" for line in forward_lines(to_event.values) + to_event.lines),
+            f"      sum += {to_event.mask};",
             "    }",
             "    upstream[j] += sum;",
             "  }",
@@ -202,22 +201,24 @@ class EventLoops(Writing):
         ]
         return [line for line in lines if line]
 
-    def silent_of_all(self, part_number, event, route, part, silent, distinguishes):
+    def event_gradients_in_memory_order(self, part_number, event, route, part, body):
         """The same where few synapses share a source and a delay: all of them in the order of memory."""
         source = self.tables.index(self.tables.rendered.identifiers[part.block.sources])
-        chosen = "wanted[j] & !spiked[j]" if distinguishes else "wanted[j]"
+        chosen = "wanted[j] & !spiked[j]" if self.distinguishes(body) else "wanted[j]"
+        to_event = self.adjoints[id(body)].to_event
+        lines = forward_lines(to_event.values) + to_event.lines
         return [
             "{",
             f"const int64_t n = p->sizes[{part_number}];",
             *self.buffer_pointers(1),
             "const real mask = 0; (void)mask;",
-            *self.loop([*forward_lines(silent.values), *silent.lines, f"buffer_0[i] = {silent.mask};"]),
+            *self.loop([*lines, f"buffer_0[i] = {to_event.mask};"]),
             f"const Lists *l = &w->trial->spikes[{event}];",
             f"const int64_t sources = p->event_size[{event}];",
             f"const int32_t *restrict synapses = p->synapses[{route.number}];",
             f"uint8_t *spiked = w->spiked[{event}];",
             f"for (int64_t d = 0; d < p->delay_count[{route.number}]; ++d) {{",
-            f"  const int32_t *restrict row = p->rows[{route.number}] + d*(sources + 1);",
+            f"  const int32_t *restrict row = p->route_starts[{route.number}] + d*(sources + 1);",
             f"  const int64_t q = l->count - 1 - p->delays[{route.number}][d];",
             f"  real *restrict upstream = ring_slot(w, {event}, q);",
             f"  const uint8_t *wanted = marked(w, {event}, q);",
@@ -231,18 +232,19 @@ class EventLoops(Writing):
             "}",
         ]
 
-    def silent_of_sorted(self, part_number, event, route, part, silent):
+    def event_gradients_of_sorted(self, part_number, event, route, part, body):
         """The same for sorted synapses: all of them in their order, since a neuron's own lie far apart."""
         source = self.tables.index(self.tables.rendered.identifiers[part.block.sources])
         slot = f"ring_slot(w, {event}, w->trial->spikes[{event}].count - 1 - p->delays[{route.number}][0])"
-        lines = forward_lines(silent.values) + silent.lines
+        to_event = self.adjoints[id(body)].to_event
+        lines = forward_lines(to_event.values) + to_event.lines
         return [
             "{",
             f"const int64_t n = p->sizes[{part_number}];",
             f"real *restrict upstream = {slot};",
             *self.buffer_pointers(1),
             "const real mask = 0; (void)mask;",
-            *self.loop([*lines, f"buffer_0[i] = {silent.mask};"]),
+            *self.loop([*lines, f"buffer_0[i] = {to_event.mask};"]),
             *self.loop([f"upstream[{source}[i]] += buffer_0[i];"], simd=False),
             "}",
         ]

@@ -19,23 +19,23 @@ class FilterLoops(Writing):
         if body is made.jump[1]:
             event = self.event_number(self.tables.event(part.block.event))
             route = f"{event}, {self.routes[part.block.name].number}, {weighted}"
-            silent = int(self.tables.event(part.block.event) in self.tables.varied)
-            there = f"filter_events(w, {name}, {made.state}, {route});"
-            back = f"filter_event_gradients(w, {name}, {route}, {silent});"
-            return self._both(made, [there], [back])
+            varied = int(self.tables.event(part.block.event) in self.tables.varied)
+            forward = f"filter_events(w, {name}, {made.state}, {route});"
+            backward = f"filter_event_gradients(w, {name}, {route}, {varied});"
+            return self._both(made, [forward], [backward])
         target = body.effects[0].array
         taped = target in self.taped
         self.pushed += [target] * taped
-        there = [f"if (w->taping) push(w, {target}, {self.bytes(target)});"] * taped
-        there += [self.clear(cleared, "") for cleared in body.cleared]
-        there.append(f"filter_sums(w, {name}, {made.state}, {target}, k, {weighted});")
-        back = [f"keep_sum_gradients({name}, d_{target}, {weighted});"]
-        back += [self.clear(cleared, "d_") for cleared in body.cleared]
-        there, back = self._both(made, there, back)
-        return there, [("", [f"pop(w, {target}, {self.bytes(target)});"] * taped), *back]
+        forward = [f"if (w->taping) push(w, {target}, {self.bytes(target)});"] * taped
+        forward += [self.clear(cleared, "") for cleared in body.cleared]
+        forward.append(f"filter_sums(w, {name}, {made.state}, {target}, k, {weighted});")
+        backward = [f"keep_sum_gradients({name}, d_{target}, {weighted});"]
+        backward += [self.clear(cleared, "d_") for cleared in body.cleared]
+        forward, backward = self._both(made, forward, backward)
+        return forward, [("", [f"pop(w, {target}, {self.bytes(target)});"] * taped), *backward]
 
-    def _both(self, made, there, back):
-        return [("", there)], [("", back)] if made.state in self.tables.varied else []
+    def _both(self, made, forward, backward):
+        return [("", forward)], [("", backward)] if made.state in self.tables.varied else []
 
     # -- constants of the filters ---------------------------------------------------------------------
 
@@ -75,9 +75,9 @@ class FilterLoops(Writing):
         route, event = self.routes[block.name].number, self.event_number(tables.event(block.event))
         lines = [
             f"const int64_t n = p->sizes[{number}];",
-            f"f->targets = {self.whole(made.order.rows)};",
+            f"f->targets = {self.whole(made.sorted_group.rows)};",
             f"f->rows = p->delay_count[{route}]*(p->event_size[{event}] + 1) - 1;",
-            f"f->starts = p->starts[{list(tables.orders).index(made.order.group)}];",
+            f"f->starts = p->sorted_starts[{list(tables.sorted_groups).index(made.sorted_group.group)}];",
         ]
         for name, (_, body), state in self._coefficients(made):
             value = body.effects[0].value
@@ -87,7 +87,10 @@ class FilterLoops(Writing):
                 f"real *restrict {name} = f->{name} = malloc(n*sizeof(real) + 64);",
                 *self.loop([*inner, f"{name}[i] = {value.name};"]),
             ]
-        return [*lines, f"lay_filter(f, p->rows[{route}], p->synapses[{route}], i_{made.order.outer});"]
+        return [
+            *lines,
+            f"lay_filter(f, p->route_starts[{route}], p->synapses[{route}], i_{made.sorted_group.outer});",
+        ]
 
     def _coefficients(self, made):
         """Name, body, and the state at which the value of the body is the coefficient."""
@@ -101,7 +104,7 @@ class FilterLoops(Writing):
     def _finished(self, made):
         lines = [f"const int64_t n = p->sizes[{made.decay[0]}];"]
         for name, (_, body), state in self._coefficients(made):
-            reverse, _ = self.reverses[id(body)]
+            reverse = self.adjoints[id(body)].body
             changes = [f"d_{a}[i] += {text};" for a, text in reverse.own.items() if a != made.state]
             changes += [f"d_{a}[0] += {text};" for a, text in reverse.shared.items()]
             changes += [f"d_{a}[{element}] += {text};" for a, element, text in reverse.scattered]

@@ -27,8 +27,8 @@ class Filter:
     number : int
     state : str
         C identifier of the state.
-    order : Order
-        The order of the synapses, by the neurons that their sums go to.
+    sorted_group : SortedSynapses
+        The synapses, sorted by the neurons that their sums go to.
     total, decay, jump : (int, Body)
         Numbers of the parts of the step, and bodies: the sum, the update and the pathway, in this order.
     weighted : bool
@@ -37,7 +37,7 @@ class Filter:
 
     number: int
     state: str
-    order: object
+    sorted_group: object
     total: tuple
     decay: tuple
     jump: tuple
@@ -56,24 +56,24 @@ def filters_of(read, tables):
     read : list of list of Body
         The bodies of all parts.
     tables : Tables
-        With `orders`.
+        With `sorted_groups`.
 
     Returns
     -------
     list of Filter
     """
     found = []
-    for group, order in tables.orders.items():
+    for group, sorted_group in tables.sorted_groups.items():
         for name, array in tables.states.items():
             if array.key.startswith(f"{group}.") and tables.type(name) == "real":
                 state = tables.symbol(name)
-                made = _filter(len(found), state, order, read, tables)
+                made = _filter(len(found), state, sorted_group, read, tables)
                 if made:
                     found.append(made)
     return found
 
 
-def _filter(number, state, order, read, tables):
+def _filter(number, state, sorted_group, read, tables):
     """The filter of a state; None if it is none."""
     parts = tables.rendered.parts
     touching = [
@@ -88,7 +88,7 @@ def _filter(number, state, order, read, tables):
     pathway = parts[place].block
     if pathway.kind != "pathway" or pathway.turns or len(pathway.under_way) or jump.in_turn:
         return None
-    if not (total.cleared and order.fits(total)):
+    if not (total.cleared and sorted_group.fits(total)):
         return None
     if any(len(body.effects) != 1 or body.shared for body in (total, decay, jump)):
         return None
@@ -98,7 +98,7 @@ def _filter(number, state, order, read, tables):
     linear = _degree(added.value, state), _degree(stored.value, state), _jump(jumped.value, state)
     if linear != ("linear", "linear", True):
         return None
-    return Filter(number, state, order, *touching, added.value.op != "own")
+    return Filter(number, state, sorted_group, *touching, added.value.op != "own")
 
 
 def _jump(value, state):

@@ -48,8 +48,8 @@ class Grid:
         return table if np.array_equal(table[line], index) else None
 
     @property
-    def turned(self):
-        """The same with rows and columns exchanged."""
+    def transposed(self):
+        """The grid with rows and columns exchanged."""
         places = self.places % self.columns * self.rows + self.places // self.columns
         return Grid(self.columns, self.rows, self.inner, self.outer, places, self.full)
 

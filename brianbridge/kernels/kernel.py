@@ -181,21 +181,21 @@ class Kernel:
         return constants, replace(feed, states=states, noise=noise)
 
     def _sorted(self, what, name, value):
-        order = self.source.arranged.get((what, name))
-        if order is None or (not torch.is_tensor(value) and not isinstance(value, tuple)):
+        sorted_group = self.source.arranged.get((what, name))
+        if sorted_group is None or (not torch.is_tensor(value) and not isinstance(value, tuple)):
             return value
         if isinstance(value, tuple):
             return self._sorted(what, name, value[0]), False
-        if value.shape[-1:] != order.synapses.shape:
+        if value.shape[-1:] != sorted_group.synapses.shape:
             return value
-        return value.index_select(-1, torch.from_numpy(order.synapses))
+        return value.index_select(-1, torch.from_numpy(sorted_group.synapses))
 
     def _as_made(self, what, name, value):
         """Values of sorted synapses in the order in which these were made."""
-        order = self.source.arranged.get((what, name))
-        if order is None or value.shape[-1:] != order.synapses.shape:
+        sorted_group = self.source.arranged.get((what, name))
+        if sorted_group is None or value.shape[-1:] != sorted_group.synapses.shape:
             return value
-        return value.index_select(-1, torch.from_numpy(order.places))
+        return value.index_select(-1, torch.from_numpy(sorted_group.places))
 
     def segment_length(self, feed):
         """Steps between two kept states: all of them where the tape is short.
@@ -237,8 +237,10 @@ class Kernel:
         """Places of the synapses of a pathway, in the order in which events reach them."""
         route = self.routes[pathway]
         block = next(block for block in self.program.blocks if block.name == pathway)
-        order = self.tables.orders.get(block.group)
-        return route.synapses if order is None else order.places[route.synapses].astype(np.int32)
+        sorted_group = self.tables.sorted_groups.get(block.group)
+        if sorted_group is None:
+            return route.synapses
+        return sorted_group.places[route.synapses].astype(np.int32)
 
     def torch_type(self, symbol):
         tables = self.tables

@@ -1,11 +1,12 @@
 """Write the body of a loop in C: forward, and its exact adjoint."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from brianbridge.kernels.operations import derivatives, in_c
 from brianbridge.kernels.values import C_TYPES
 
-__all__ = ["Reverse", "dependencies", "forward_lines", "leaf_text", "reverse_of", "used_values"]
+__all__ = ["Adjoints", "Reverse", "dependencies", "forward_lines", "leaf_text", "reverse_of", "used_values"]
 
 LEAVES = ("own", "at", "shared", "row", "lookup", "number", "mask")
 
@@ -93,6 +94,21 @@ class Reverse:
     shared: dict = field(default_factory=dict)
     scattered: list = field(default_factory=list)
     mask: str = ""
+
+
+class Adjoints(NamedTuple):
+    """What the backward pass makes of a body.
+
+    Attributes
+    ----------
+    body : Reverse
+        The adjoint of all that the body does.
+    to_event : Reverse or None
+        Of an event at a synapse: the gradient to the event alone, whether it happened or not.
+    """
+
+    body: Reverse
+    to_event: Reverse | None
 
 
 def reverse_of(body, only_mask=False):

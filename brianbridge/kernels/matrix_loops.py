@@ -38,7 +38,7 @@ class MatrixLoops(RowLoops):
         self.buffers = max(self.buffers, 3)
         before = [f"if (w->taping) push(w, {a}, {self.bytes(a)});" for a in changed]
         before += [self.clear(cleared, "") for cleared in body.cleared] + sources.vector(0)
-        forward = [("", before), *self.multiply(weights, grid if to_columns else grid.turned, 0, 1)]
+        forward = [("", before), *self.multiply(weights, grid if to_columns else grid.transposed, 0, 1)]
         forward.append(("", self.added(grid, target, 1, to_columns)))
         return forward, self.matrix_gradients(body, grid, weights, matrix, sources, changed)
 
@@ -49,7 +49,7 @@ class MatrixLoops(RowLoops):
             copied = self.copied(grid, f"d_{target}", 1, to_columns)
             backward.append(("", [*sources.vector(0), *copied]))
             if sources.varied:
-                backward += self.multiply(weights, grid.turned if to_columns else grid, 1, 2)
+                backward += self.multiply(weights, grid.transposed if to_columns else grid, 1, 2)
                 backward.append(("", sources.gradients(2)))
             if weights.varied:
                 rows, columns = (0, 1) if to_columns else (1, 0)
@@ -82,7 +82,7 @@ class MatrixLoops(RowLoops):
     def multiply(self, weights, grid, given, result):
         """Product of a vector of every trial, along the rows, with the matrix."""
         narrow = grid.columns < NARROW
-        matrix = self.tables.grid_constant(weights.symbol, grid.turned if narrow else grid)
+        matrix = self.tables.grid_constant(weights.symbol, grid.transposed if narrow else grid)
         sparse = self.tables.sparse_constant(weights.symbol, grid)
         call = f"{'multiply_narrow(' if narrow else f'multiply({sparse}, lanes, '}{matrix}"
         return [
@@ -129,8 +129,8 @@ class MatrixLoops(RowLoops):
             inner = self.on_grid(grid, body, [*forward_lines(values), f"given[column] = {product};"])
             self.buffers = max(self.buffers, 2)
             matrix = self.tables.grid_constant(weights.symbol, grid)
-            turned = self.tables.grid_constant(weights.symbol, grid.turned)
-            sparse = self.tables.sparse_constant(weights.symbol, grid.turned)
+            transposed = self.tables.grid_constant(weights.symbol, grid.transposed)
+            sparse = self.tables.sparse_constant(weights.symbol, grid.transposed)
             vector = ["real *restrict given = vector(w, 0);", *self.columns(grid, inner)]
             vector.append("pad(given, columns);")
             slot = f"ring_slot(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay})"
@@ -143,7 +143,7 @@ class MatrixLoops(RowLoops):
                 f"  wanted[j] = marked(lanes + j, {e}, lanes[j].trial->spikes[{e}].count - 1 - {delay});",
                 "}",
                 f"const int64_t rows = {self.whole(grid.rows)}, columns = {self.whole(grid.columns)};",
-                f"multiply_wanted({sparse}, lanes, {matrix}, {turned}, rows, columns, count, "
+                f"multiply_wanted({sparse}, lanes, {matrix}, {transposed}, rows, columns, count, "
                 "vectors, sums, out, wanted);",
                 "}",
             ]

@@ -8,7 +8,7 @@ import ast
 
 import numpy as np
 
-from brianbridge.kernels.reading_expressions import Expressions, is_gather
+from brianbridge.kernels.reading_expressions import ExpressionReader, is_gather
 from brianbridge.kernels.values import WEAK, Body, Effect, NotCompilable
 
 __all__ = ["Reader"]
@@ -16,7 +16,7 @@ __all__ = ["Reader"]
 RECORDED = {"truth": "bool", "whole": "long", "number": "wide"}
 
 
-class Reader(Expressions):
+class Reader(ExpressionReader):
     """Reads one part of a step.
 
     Parameters

@@ -3,9 +3,10 @@
 import ast
 
 from brianbridge.kernels.operations import FUNCTIONS
+from brianbridge.kernels.tables import COMPARISONS
 from brianbridge.kernels.values import WEAK, NotCompilable, promoted
 
-__all__ = ["Expressions", "is_gather"]
+__all__ = ["ExpressionReader", "is_gather"]
 
 BINARY = {
     ast.Add: "add",
@@ -17,11 +18,10 @@ BINARY = {
     ast.BitAnd: "and",
     ast.BitOr: "or",
 }
-SYMBOLS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 WHOLE = {"int": "int", "floor": "int", "ceil": "int", "timestep": "long"}
 
 
-class Expressions:
+class ExpressionReader:
     """Reads expressions; `Reader` knows the loop that they are in, and what names stand for there."""
 
     def expression(self, node):
@@ -88,7 +88,7 @@ class Expressions:
 
     def Compare(self, node):
         left, right = self.expression(node.left), self.expression(node.comparators[0])
-        return self.comparison(SYMBOLS[type(node.ops[0])], "bool", left, right)
+        return self.comparison(COMPARISONS[type(node.ops[0])], "bool", left, right)
 
     def comparison(self, symbol, kind, left, right, op="compare", varied=False):
         meeting = promoted(left.type, right.type)

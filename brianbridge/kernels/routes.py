@@ -20,29 +20,29 @@ class Route:
         In steps, the longest first.
     synapses : ndarray of int32
         Sorted by delay and source.
-    rows : ndarray of int32, shape (delays, sources + 1)
+    starts : ndarray of int32, shape (delays, sources + 1)
         Where the synapses of a source begin.
     in_order : bool
         Whether `synapses` simply are 0, 1, 2, ...
     offset : int
         0 where the pathway runs after its threshold in a step, 1 where it runs before.
-    late : ndarray of int32
+    under_way : ndarray of int32
         Where events arrive that were under way at the start, step by step: places in `synapses`.
-    late_ends : ndarray of int64, shape (steps + 1,)
-        Where those of a step end in `late`.
-    late_first : int
+    under_way_ends : ndarray of int64, shape (steps + 1,)
+        Where those of a step end in `under_way`.
+    under_way_first : int
         The first of these steps.
     """
 
     number: int
     delays: np.ndarray
     synapses: np.ndarray
-    rows: np.ndarray
+    starts: np.ndarray
     in_order: bool
     offset: int
-    late: np.ndarray
-    late_ends: np.ndarray
-    late_first: int
+    under_way: np.ndarray
+    under_way_ends: np.ndarray
+    under_way_first: int
 
 
 def routes_of(program):
@@ -79,19 +79,19 @@ def _route(number, block, program):
     order = np.lexsort((np.arange(len(sources)), sources, -delays)).astype(np.int32)
     kinds = np.unique(delays)[::-1].copy() if len(delays) else np.array(block.delays[:1], dtype=np.int64)
     n = program.events[block.event]
-    rows = np.zeros((len(kinds), n + 1), dtype=np.int32)
+    starts = np.zeros((len(kinds), n + 1), dtype=np.int32)
     for row, delay in enumerate(kinds):
         counts = np.bincount(sources[delays == delay], minlength=n)
-        rows[row, 1:] = np.cumsum(counts)
-        rows[row] += np.count_nonzero(delays > delay)
+        starts[row, 1:] = np.cumsum(counts)
+        starts[row] += np.count_nonzero(delays > delay)
     in_order = bool(np.array_equal(order, np.arange(len(order))))
-    late_first = -(-program.start // program.every(block.dt))
-    late = _late(block.under_way, order)
+    first = -(-program.start // program.every(block.dt))
+    under_way, ends = _places_under_way(block.under_way, order)
     offset = int(program.blocks.index(block) < min(makers, default=0))
-    return Route(number, kinds, order, rows, in_order, offset, *late, late_first)
+    return Route(number, kinds, order, starts, in_order, offset, under_way, ends, first)
 
 
-def _late(under_way, order):
+def _places_under_way(under_way, order):
     """Places that events under way reach, sorted by step and place, and where those of each step end."""
     steps, synapses = np.reshape([] if under_way is None else under_way, (-1, 2)).astype(int).T
     places = np.argsort(order)[synapses]

@@ -4,7 +4,7 @@ import re
 
 from brianbridge.kernels.grids import fits, grid_for
 from brianbridge.kernels.loops import forward_lines, used_values
-from brianbridge.kernels.orders import Order
+from brianbridge.kernels.sorted_synapses import SortedSynapses
 from brianbridge.kernels.writing import Writing
 
 __all__ = ["RowLoops"]
@@ -14,10 +14,10 @@ class RowLoops(Writing):
     """Writes the loops of sums and pathways for which an index need not be looked up."""
 
     def grid_of(self, part, body):
-        """The grid over which a body can run, or the order of its synapses; or None."""
-        order = self.tables.orders.get(part.block.group)
-        if order is not None and body.cleared and order.fits(body):
-            return order
+        """The grid over which a body can run, or its sorted synapses; or None."""
+        sorted_group = self.tables.sorted_groups.get(part.block.group)
+        if sorted_group is not None and body.cleared and sorted_group.fits(body):
+            return sorted_group
         tables, targets = self.tables, {e.index for e in body.effects}
         if len(targets) != 1 or not all(e.kind == "add" for e in body.effects):
             return None
@@ -31,7 +31,7 @@ class RowLoops(Writing):
             found = [name for name in gathered if name.endswith(("_synaptic_pre", "_synaptic_post"))]
             found = found or [n for n in (_other_end(target),) if n in tables.constants]
             source = found[0] if len(found) == 1 else target
-        if source == target or source not in tables.constants or part.block.group in tables.orders:
+        if source == target or source not in tables.constants or part.block.group in tables.sorted_groups:
             return None
         if body.copies:
             return None
@@ -47,7 +47,7 @@ class RowLoops(Writing):
 
     def on_grid(self, grid, body, lines):
         """Lines with the indices of a grid; None if something is indexed otherwise."""
-        if isinstance(grid, Order):
+        if isinstance(grid, SortedSynapses):
             return [_replaced(line, {f"i_{grid.outer}[i]": "row"}) for line in lines]
         names = {v.index for v in body.values if v.op in ("at", "row") and v.index.startswith("i_")}
         names |= {e.index for e in body.effects}
@@ -94,10 +94,10 @@ class RowLoops(Writing):
     def columns(self, grid, inner, clause="", simd=True):
         """Loop over the columns of a row, or over the synapses of a neuron."""
         pragma = [f"#pragma omp simd{clause}"] if simd else []
-        if isinstance(grid, Order):
-            number = list(self.tables.orders).index(grid.group)
+        if isinstance(grid, SortedSynapses):
+            number = list(self.tables.sorted_groups).index(grid.group)
             return [
-                f"const int32_t *restrict starts = p->starts[{number}];",
+                f"const int32_t *restrict starts = p->sorted_starts[{number}];",
                 *pragma,
                 "for (int32_t i = starts[row]; i < starts[row + 1]; ++i) {",
                 *(f"  {line}" for line in inner),
@@ -115,7 +115,7 @@ class RowLoops(Writing):
 
     def grid_sums(self, number, part, body, grid):
         """A sum over synapses, row by row."""
-        product = None if isinstance(grid, Order) else self.sum_factors(grid, body)
+        product = None if isinstance(grid, SortedSynapses) else self.sum_factors(grid, body)
         if product is not None:
             return self.matrix_sums(body, grid, product)
         rows = f"(int64_t)lanes->p->literals[{self.tables.extent(grid.rows)[2:]}]"
@@ -130,7 +130,7 @@ class RowLoops(Writing):
             forward_lines(values),
             [(e.array, f"{e.index}[i]", e.value.name) for e in body.effects],
         )
-        reverse, _ = self.reverses[id(body)]
+        reverse = self.adjoints[id(body)].body
         restore = [f"pop(w, {a}, {self.bytes(a)});" for a in reversed(changed)]
         after = [self.clear(c, "d_") for c in body.cleared if c[0] in self.tables.varied]
         backward = self.row_of_gradients(grid, body, reverse)
@@ -177,29 +177,30 @@ class RowLoops(Writing):
         delay = f"p->delays[{route.number}][0]"
         values = used_values(body, [effect.value for effect in body.effects])
         sums = [(effect.array, f"{effect.index}[i]", effect.value.name) for effect in body.effects]
-        there = [f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in dense]
-        there += self.arriving_rows(grid, e, delay, self.row_of_sums(grid, body, forward_lines(values), sums))
-        reverse, silent = self.reverses[id(body)]
-        back = []
+        forward = [f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in dense]
+        row = self.row_of_sums(grid, body, forward_lines(values), sums)
+        forward += self.arriving_rows(grid, e, delay, row)
+        reverse, to_event = self.adjoints[id(body)]
+        backward = []
         factors = factors_of(body, grid.inner)
         wanted = f"marked({{}}, {e}, {{}}->trial->spikes[{e}].count - 1 - {delay})"
-        if silent.mask and factors:
-            back = self.dot_rows(grid, body, e, delay, factors)
-        elif silent.mask:
-            lines = self.on_grid(grid, body, forward_lines(silent.values) + silent.lines)
+        if to_event.mask and factors:
+            backward = self.dot_rows(grid, body, e, delay, factors)
+        elif to_event.mask:
+            lines = self.on_grid(grid, body, forward_lines(to_event.values) + to_event.lines)
             dot = [
                 f"if (!{wanted.format('w', 'w')}[row]) continue;",
                 "const real mask = 0; (void)mask;",
                 "real sum = 0;",
-                *self.columns(grid, [*lines, f"sum += {silent.mask};"], " reduction(+: sum)"),
+                *self.columns(grid, [*lines, f"sum += {to_event.mask};"], " reduction(+: sum)"),
                 f"ring_slot(w, {e}, w->trial->spikes[{e}].count - 1 - {delay})[row] += sum;",
             ]
-            back = [(rows, dot)]
+            backward = [(rows, dot)]
         gradients = self.row_of_gradients(grid, body, reverse)
         if gradients:
-            back.append(("", self.arriving_rows(grid, e, delay, gradients)))
-        back.append(("", [f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(dense)]))
-        return [("", there)], back
+            backward.append(("", self.arriving_rows(grid, e, delay, gradients)))
+        backward.append(("", [f"if ({arrived}) pop(w, {a}, {self.bytes(a)});" for a in reversed(dense)]))
+        return [("", forward)], backward
 
     def arriving_rows(self, grid, e, delay, inner):
         """Loop over the events that arrive; neurons after the last row have no synapses."""

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from importlib import resources
 
 from brianbridge.kernels.element_loops import ElementLoops
-from brianbridge.kernels.fan_loops import FanLoops
 from brianbridge.kernels.filter_loops import FilterLoops
 from brianbridge.kernels.filters import filters_of
-from brianbridge.kernels.loops import dependencies, reverse_of
+from brianbridge.kernels.loops import Adjoints, dependencies, reverse_of
 from brianbridge.kernels.matrix_loops import MatrixLoops
-from brianbridge.kernels.orders import arranged, orders_of
+from brianbridge.kernels.mixed_delay_loops import MixedDelayLoops
 from brianbridge.kernels.reading import Reader
+from brianbridge.kernels.sorted_synapses import arranged, sorted_groups_of
 
 __all__ = ["TRIALS_TOGETHER", "Source", "write_source"]
 
@@ -34,9 +34,9 @@ class Source:
         By the name of the pathway: arrays of which each event puts an element on the tape, at every synapse.
     passes : frozenset of (str, str)
         Pairs of arrays: a gradient passes from the first to the second.
-    arranged : dict of (str, str or int) to Order
-        What the kernel wants in another order, see `orders.arranged`.
-    fans : dict of str to Fan
+    arranged : dict of (str, str or int) to SortedSynapses
+        What the kernel wants in another order, see `sorted_synapses.arranged`.
+    fan_outs : dict of str to FanOut
         By the name of the pathway.
     filters : int
         Linear filters among the synapses' states.
@@ -48,7 +48,7 @@ class Source:
     at_event: dict
     passes: frozenset
     arranged: dict
-    fans: dict
+    fan_outs: dict
     filters: int
 
     def reached(self, symbols):
@@ -80,13 +80,13 @@ def write_source(tables, routes):
     """
     parts = tables.rendered.parts
     read = _until_settled(tables)
-    tables.orders = orders_of(read, tables)
-    reverses = _reverses(parts, read)
+    tables.sorted_groups = sorted_groups_of(read, tables)
+    adjoints = _adjoints(parts, read)
     filters = filters_of(read, tables)
     filtered = {id(body): made for made in filters for body in made.bodies}
-    writer = _Parts(tables, routes, reverses, _taped(read, reverses, filtered), filtered)
+    writer = _Parts(tables, routes, adjoints, _taped(read, adjoints, filtered), filtered)
     functions = [writer.part(number, part, read[number]) for number, part in enumerate(parts)]
-    fans, flush = writer.fan_functions()
+    sums, flush = writer.fan_out_functions()
     text = "\n".join(
         [
             f"typedef {'float' if tables.is_single else 'double'} real;",
@@ -96,7 +96,7 @@ def write_source(tables, routes):
             f"#define PRODUCTS {len(writer.products) + 1}",
             f"#define FILTERS {len(filters) + 1}",
             *(_FILES.joinpath(name).read_text() for name in PARTS),
-            *fans,
+            *sums,
             *functions,
             writer.filter_functions(),
             f"int64_t forward_ticks[{len(parts)}], backward_ticks[{len(parts)}];",
@@ -107,12 +107,13 @@ def write_source(tables, routes):
             writer.buffer(),
         ]
     )
-    passes, fans = _passes(tables, read), {name: fan for name, (fan, *_) in writer.fans.items()}
+    passes = _passes(tables, read)
+    fan_outs = {name: fan_out for name, (fan_out, *_) in writer.fan_outs.items()}
     at_event = {}
     for (pathway, _), arrays in writer.at_event.items():
         at_event[pathway] = (*at_event.get(pathway, ()), *arrays)
     return Source(
-        text, tables, tuple(writer.pushed), at_event, passes, arranged(read, tables), fans, len(filters)
+        text, tables, tuple(writer.pushed), at_event, passes, arranged(read, tables), fan_outs, len(filters)
     )
 
 
@@ -132,21 +133,21 @@ def _until_settled(tables):
         tables.temporaries.clear()
 
 
-def _reverses(parts, read):
-    """Adjoint of every body; for events also the gradient to the event alone."""
-    reverses = {}
+def _adjoints(parts, read):
+    """Adjoints of every body, by its identity."""
+    adjoints = {}
     for part, bodies in zip(parts, read, strict=True):
         for body in bodies:
-            silent = reverse_of(body, only_mask=True) if part.block.kind == "pathway" else None
-            reverses[id(body)] = reverse_of(body), silent
-    return reverses
+            to_event = reverse_of(body, only_mask=True) if part.block.kind == "pathway" else None
+            adjoints[id(body)] = Adjoints(reverse_of(body), to_event)
+    return adjoints
 
 
-def _taped(read, reverses, filters):
+def _taped(read, adjoints, filters):
     """Arrays that change, and whose values some adjoint uses."""
     taped = set()
     for body in (body for bodies in read for body in bodies if id(body) not in filters):
-        for reverse in filter(None, reverses[id(body)]):
+        for reverse in filter(None, adjoints[id(body)]):
             values = (v for v in reverse.values if v.op in ("own", "at", "shared"))
             taped |= {v.symbol for v in values if v.symbol[0] in "sm"}
         taped |= {array for copy, array in body.copies.items() if copy in taped}
@@ -166,14 +167,14 @@ def _passes(tables, read):
     return frozenset(pairs)
 
 
-class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
+class _Parts(ElementLoops, MixedDelayLoops, MatrixLoops, FilterLoops):
     """Writes the functions that take a part of the step, and take it back."""
 
     def part(self, number, part, bodies):
         """C functions that take one part of the step, and take it back."""
         functions = self.directions(number, self.loops(number, part, bodies))
-        if _has_late(part):
-            functions += self.directions(f"{number}_late", self.late_loops(part, bodies))
+        if _has_events_under_way(part):
+            functions += self.directions(f"{number}_under_way", self.under_way_loops(part, bodies))
         return "\n".join([f"/* {_comment(part.block.name)} */", *functions])
 
     def loops(self, number, part, bodies):
@@ -192,19 +193,19 @@ class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
             return (self.grid_events if by_events else self.grid_sums)(number, part, body, grid)
         if body.in_turn:
             return self.in_turn(part, [body])
-        there, back = (self.events if by_events else self.elements)(number, part, body)
-        return [("", there)], [("", back)]
+        forward, backward = (self.events if by_events else self.elements)(number, part, body)
+        return [("", forward)], [("", backward)]
 
-    def late_loops(self, part, bodies):
+    def under_way_loops(self, part, bodies):
         """The same for a step in which events arrive that were under way at the start."""
         together, pushed = [bodies] if part.block.turns else [[body] for body in bodies], self.pushed
-        loops = [self.in_turn(part, some, late=True) for some in together]
+        loops = [self.in_turn(part, some, under_way=True) for some in together]
         self.pushed = pushed  # only a few steps are of this kind
         return loops
 
     def directions(self, name, loops):
-        forward = [self.block(*block) for there, _ in loops for block in there]
-        backward = [self.block(*block) for _, back in reversed(loops) for block in back]
+        forward = [self.block(*block) for blocks, _ in loops for block in blocks]
+        backward = [self.block(*block) for _, blocks in reversed(loops) for block in blocks]
         return [self.function(f"forward_{name}", forward), self.function(f"backward_{name}", backward)]
 
     def function(self, name, blocks):
@@ -228,8 +229,8 @@ class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
         for number, part in enumerate(parts):
             condition = f"if (k % {part.every} == 0) " if part.every > 1 else ""
             name = f"{direction}_{number}"
-            if _has_late(part):
-                name = f"(any_late({self.late(part)}) ? {name}_late : {name})"
+            if _has_events_under_way(part):
+                name = f"(any_under_way({self.under_way_arguments(part)}) ? {name}_under_way : {name})"
             call = f"{name}(lanes, count, k)"
             calls.append(f"  {condition}TIMED({direction}_ticks[{number}], {call});")
         calls = calls if direction == "forward" else calls[::-1]
@@ -257,7 +258,7 @@ class _Parts(ElementLoops, FanLoops, MatrixLoops, FilterLoops):
         )
 
 
-def _has_late(part):
+def _has_events_under_way(part):
     """Whether events are under way to a pathway when the simulation starts."""
     return part.block.under_way is not None and len(part.block.under_way) > 0
 

@@ -9,7 +9,7 @@ import torch
 from brianbridge.kernels.operations import FUNCTIONS
 from brianbridge.kernels.values import NotCompilable
 
-__all__ = ["Tables"]
+__all__ = ["COMPARISONS", "Tables"]
 
 TYPES = {
     torch.bool: "bool",
@@ -62,7 +62,7 @@ class Tables:
     grid_gradients: set = field(default_factory=set)  # numbers of grids that have a gradient
     grid_indices: list = field(default_factory=list)  # (name, Grid, along the rows)
     reciprocals: list = field(default_factory=list)  # names of constants
-    orders: dict = field(default_factory=dict)  # group to Order
+    sorted_groups: dict = field(default_factory=dict)  # group to SortedSynapses
     output_types: dict = field(default_factory=dict)
 
     def __post_init__(self):

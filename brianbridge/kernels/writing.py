@@ -38,7 +38,7 @@ class Writing:
     ----------
     tables : Tables
     routes : dict of str to Route
-    reverses : dict of int to (Reverse, Reverse or None)
+    adjoints : dict of int to Adjoints
         By the identity of the body.
     taped : set of str
         Arrays whose values the backward pass needs.
@@ -57,9 +57,9 @@ class Writing:
         Buffers of one loop at most.
     """
 
-    def __init__(self, tables, routes, reverses, taped, filters):
+    def __init__(self, tables, routes, adjoints, taped, filters):
         self.tables, self.routes = tables, routes
-        self.reverses, self.taped, self.filters = reverses, taped, filters
+        self.adjoints, self.taped, self.filters = adjoints, taped, filters
         self.pushed, self.at_event, self.products, self.buffers = [], {}, [], 1
 
     # -- loops ----------------------------------------------------------------------------------------

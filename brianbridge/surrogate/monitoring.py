@@ -33,7 +33,7 @@ class MonitorRecord:
         By variable; ``'_happened'`` are the events.
     table : SpikeTable or None
         Of a `SpikeGeneratorGroup`: says in which order it sends the spikes of one step.
-    late : int
+    step_offset : int
         1 where the monitor samples before the table's spikes are sent, and sees those of the step before.
     """
 
@@ -44,7 +44,7 @@ class MonitorRecord:
     steps: np.ndarray
     values: dict
     table: SpikeTable | None
-    late: int
+    step_offset: int
 
     def of_trial(self, trial=None):
         """The monitor as Brian2 would have filled it in one trial; which one, if there are several."""
@@ -87,7 +87,7 @@ class MonitorRecord:
     def _positions(self, steps, elements):
         """Where in the table of a `SpikeGeneratorGroup` each spike stands."""
         table, (start, _) = self.table, self.monitor.part or (0, None)
-        steps = steps - self.late
+        steps = steps - self.step_offset
         steps = steps % table.period if table.period else steps
         known = table.steps * table.n + table.indices
         order = np.argsort(known)
@@ -138,15 +138,15 @@ def monitor_records(live, program, run, recorded, monitors):
     records = dict(zip(active, program.records[len(program.records) - len(active) :], strict=True))
     outputs, found = iter(recorded), {}
     for monitor in monitors:
-        steps, values, table, late = np.zeros(0, dtype=int), {}, None, 0
+        steps, values, table, step_offset = np.zeros(0, dtype=int), {}, None, 0
         if monitor in records:
             record, event = records[monitor], f"{monitor.group}.{monitor.event}"
             steps = np.arange(-(-run.first // record.every), -(-last // record.every))
             values = {output.removeprefix("_to_record_"): next(outputs) for output in record.outputs}
             if isinstance(run.rows.get(f"spikes {event}"), SpikeRows):
                 table = program.spike_tables[event]
-                late = int(not any(_sends(block, event) for block in program.blocks[: record.place]))
-        found[monitor.name] = MonitorRecord(monitor, live, run.batch, end, steps, values, table, late)
+                step_offset = int(not any(_sends(block, event) for block in program.blocks[: record.place]))
+        found[monitor.name] = MonitorRecord(monitor, live, run.batch, end, steps, values, table, step_offset)
     return found
 
 

@@ -51,7 +51,7 @@ class Rendered:
         Keys of the state arrays, in the order of ``S``.
     parameters : tuple of str
         Keys of the arrays in ``P``.
-    routes : tuple of str
+    routing_keys : tuple of str
         ``'order NAME'``, ``'delays NAME'`` and ``'turns NAME'`` of the pathways, also in ``P``.
     events : tuple of str
         Events whose present value is part of ``S``, after the arrays.
@@ -71,7 +71,7 @@ class Rendered:
     identifiers: dict
     states: tuple
     parameters: tuple
-    routes: tuple
+    routing_keys: tuple
     events: tuple
     pathways: tuple
     noise: dict
@@ -106,7 +106,7 @@ class _Renderer:
         self.comparisons = {}
         self.divisors = []
         self.pathways = []
-        self.routes = []
+        self.routing_keys = []
 
     def rendered(self):
         records, row = {}, 0  # by place; `row` numbers the outputs of all records
@@ -139,10 +139,10 @@ class _Renderer:
     def event(self, key):
         return self.identifier(f"spikes {key}")
 
-    def constant(self, key):
+    def routing_table(self, key):
         """Identifier of an array that describes the routing of a pathway, not the network's state."""
-        if key not in self.routes:
-            self.routes.append(key)
+        if key not in self.routing_keys:
+            self.routing_keys.append(key)
         return self.identifier(key)
 
     def hoist(self, code):
@@ -218,13 +218,15 @@ class _Renderer:
             seen = self.new_name(f"seen_{expressions.number}")
             self.step.append(f"{seen} = ({event}, *{past})")
             self.step.append(f"{past} = {seen}[:-1]")
-        delays = int(block.delays[0]) if len(block.delays) == 1 else self.constant(f"delays {block.name}")
+        one = len(block.delays) == 1
+        delays = int(block.delays[0]) if one else self.routing_table(f"delays {block.name}")
         self.step.append(f"{mask} = ops.arrived({seen}, {delays}, {sources})")
         if len(block.under_way):
-            late = f"X[{'under way ' + block.name!r}].get({expressions.step})"
-            self.step.append(f"{mask} = ops.also_arrived({mask}, {late}, {block.name!r})")
+            under_way = f"X[{'under way ' + block.name!r}].get({expressions.step})"
+            self.step.append(f"{mask} = ops.also_arrived({mask}, {under_way}, {block.name!r})")
         if block.turns:
-            self.step.append(f"for {mask} in ops.in_turn({mask}, {self.constant(f'turns {block.name}')}):")
+            turns = self.routing_table(f"turns {block.name}")
+            self.step.append(f"for {mask} in ops.in_turn({mask}, {turns}):")
         first = len(self.step)
         for line in block.lines:
             self._pathway_line(block, expressions, line, mask)
@@ -260,7 +262,7 @@ class _Renderer:
             gate = expressions.read(block.gates[line.variable])
             mask = f"({mask}*ops.soft({gate.text}))"
         value = expressions.guarded(expressions.render(line.expression))
-        order = self.constant(f"order {block.name}")
+        order = self.routing_table(f"order {block.name}")
         if line.operation in ("+=", "-="):
             sign = "-" if line.operation == "-=" else ""
             change = masked(mask, value)
@@ -294,7 +296,7 @@ class _Renderer:
         states = tuple(key for key in arrays if arrays[key].role == "state" and key in self.identifiers)
         parameters = tuple(key for key in arrays if arrays[key].role != "state" and key in self.identifiers)
         events = tuple(key for key in self.program.events if f"spikes {key}" in self.identifiers)
-        given = (*parameters, *self.routes)
+        given = (*parameters, *self.routing_keys)
         kept = (*map(self.identifier, given), *self.hoisted.values())
         carried = [self.identifier(key) for key in states] + [self.event(key) for key in events]
         carried += [self.identifier(f"past {name}") for name, _, _ in self.pathways]
@@ -315,7 +317,7 @@ class _Renderer:
             self.identifiers,
             states,
             parameters,
-            tuple(self.routes),
+            tuple(self.routing_keys),
             events,
             tuple(self.pathways),
             self.noise,

@@ -11,7 +11,7 @@ def route(key, program):
     Parameters
     ----------
     key : str
-        ``'delays NAME'``, ``'order NAME'`` or ``'turns NAME'``, see `Rendered.routes`.
+        ``'delays NAME'``, ``'order NAME'`` or ``'turns NAME'``, see `Rendered.routing_keys`.
     program : Program
 
     Returns

@@ -143,7 +143,7 @@ class Start:
         for key in generated.rendered.parameters:
             value = self.trained.get(tuple(key.split(".", 1)))
             values[key] = self._constant(generated.program.arrays[key], wide=True) if value is None else value
-        for key in generated.rendered.routes:
+        for key in generated.rendered.routing_keys:
             values[key] = self._route(key)
         return values
 
@@ -167,7 +167,7 @@ class Start:
         )
 
     def _route(self, key):
-        """What describes the routing of a pathway, see `Rendered.routes`; kept, since it is large."""
+        """What describes the routing of a pathway, see `Rendered.routing_keys`; kept, since it is large."""
         kept = key, self.device
         if kept not in self.kept:
             value = route(key, self.program)

@@ -41,8 +41,9 @@ def show(point):
     parts, forward, backward = ticks(point)
     total = sum(forward) + sum(backward)
     print(f"\n## {point}\n\n| part | elements | forward | backward |\n|---|---|---|---|")
-    for part, there, back in zip(parts, forward, backward, strict=True):
-        print(f"| {part.block.name} | {part.block.size} | {there / total:.0%} | {back / total:.0%} |")
+    for part, *counts in zip(parts, forward, backward, strict=True):
+        shares = " | ".join(f"{count / total:.0%}" for count in counts)
+        print(f"| {part.block.name} | {part.block.size} | {shares} |")
 
 
 def ticks(point):

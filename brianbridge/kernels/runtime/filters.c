@@ -273,7 +273,7 @@ static void arrive_back(const Filter *f, Filtering *g, int64_t row, int weighted
 }
 /* Gradients of what the events of this step change, and of the events themselves. */
 static void filter_event_gradients(Work *w, const Filter *f, Filtering *g, int64_t event, int64_t route, int weighted,
-                                   int silent) {
+                                   int varied) {
   const Problem *p = w->p;
   const Lists *l = &w->trial->spikes[event];
   const int64_t sources = p->event_size[event];
@@ -285,7 +285,7 @@ static void filter_event_gradients(Work *w, const Filter *f, Filtering *g, int64
     }
     real *upstream = ring_slot(w, event, q);
     const uint8_t *wanted = marked(w, event, q);
-    for (int64_t j = 0; silent && j < sources; ++j) {
+    for (int64_t j = 0; varied && j < sources; ++j) {
       if (!wanted[j]) continue;
       const int64_t row = first + j, begin = f->row_starts[row];
       bring_up_to_date(f, g, row, weighted);

@@ -58,7 +58,7 @@ typedef struct {
   const int64_t *event_size, *event_array, *event_history;
   void *const *history_in, *const *history_out, *const *grad_history_out, *const *grad_history_in;
   int64_t routes;
-  const int32_t *const *synapses, *const *rows;
+  const int32_t *const *synapses, *const *route_starts;
   const int64_t *const *delays;
   const int64_t *delay_count;
   void *const *grids;
@@ -66,12 +66,12 @@ typedef struct {
   const int32_t *const *grid_indices;
   const Sparse *sparse;
   void *const *reciprocals;
-  const int32_t *const *starts;
-  const int32_t *const *late; /* of the routes: places that events under way at the start reach, step by step */
-  const int64_t *const *late_ends, *late_first, *late_steps;
+  const int32_t *const *sorted_starts; /* of sorted synapses: where those of a neuron begin */
+  const int32_t *const *under_way; /* of the routes: places that events under way at the start reach, step by step */
+  const int64_t *const *under_way_ends, *under_way_first, *under_way_steps;
   int64_t *twice; /* 1 + a route in which two events reached one synapse at once */
-  const int32_t *const *fan_starts, *const *fan_synapses, *const *fan_places;
-  const int64_t *fan_columns, *fan_span; /* of the routes; zero where there is no fan */
+  const int32_t *const *fan_out_starts, *const *fan_out_synapses, *const *fan_out_places;
+  const int64_t *fan_out_columns, *fan_out_span; /* of the routes; zero where there is no fan-out */
 } Problem;
 
 /* A list of numbers for each step: the neurons that spiked. */
@@ -115,10 +115,10 @@ typedef struct {
   char *state, *adjoint, *gradient;
   char **ring;  /* gradients of past events, newest first, as a ring */
   uint8_t **spiked, *all;
-  real **fans; /* of the routes: gradients at their targets, of the last steps */
+  real **fan_out_rows; /* of the routes: gradients at their targets, of the last steps */
   real *buffer, *zeros;
   int64_t length; /* of a buffer */
-  real *beside; /* buffers whose elements have the values of many trials beside each other */
+  real *interleaved; /* two buffers, whose elements have the values of many trials side by side */
   real *products[PRODUCTS]; /* pairs of vectors whose outer products are still to be added */
   int64_t product_count[PRODUCTS];
   Filtering *filtering;
@@ -275,44 +275,45 @@ static int arrived(Work *w, int64_t e, int64_t route) {
 }
 
 /* Events under way at the start that arrive in a step: the places that they reach, in order. */
-typedef struct { const int32_t *next, *end; } Late;
-static Late late_events(const Problem *p, int64_t route, int64_t k) {
-  const int64_t row = k - p->late_first[route];
-  if (row < 0 || row >= p->late_steps[route]) return (Late){NULL, NULL};
-  return (Late){p->late[route] + p->late_ends[route][row], p->late[route] + p->late_ends[route][row + 1]};
+typedef struct { const int32_t *next, *end; } UnderWay;
+static UnderWay events_under_way(const Problem *p, int64_t route, int64_t k) {
+  const int64_t row = k - p->under_way_first[route];
+  if (row < 0 || row >= p->under_way_steps[route]) return (UnderWay){NULL, NULL};
+  return (UnderWay){p->under_way[route] + p->under_way_ends[route][row],
+                    p->under_way[route] + p->under_way_ends[route][row + 1]};
 }
-static int any_late(const Problem *p, int64_t route, int64_t k) {
-  const Late l = late_events(p, route, k);
+static int any_under_way(const Problem *p, int64_t route, int64_t k) {
+  const UnderWay l = events_under_way(p, route, k);
   return l.next < l.end;
 }
-/* Whether the next of them, or the last one on the way back, is in a row, or at a place; then it is taken. */
-static inline int late_in_row(const Late *l, const int32_t *row, int back) {
+/* Whether the next of them, or the last one going backward, is in a row, or at a place; then it is taken. */
+static inline int under_way_in_row(const UnderWay *l, const int32_t *row, int backward) {
   if (l->next >= l->end) return 0;
-  return back ? l->end[-1] >= row[0] : *l->next < row[1];
+  return backward ? l->end[-1] >= row[0] : *l->next < row[1];
 }
-static inline int take_late(Late *l, int32_t r, int back) {
-  if (l->next >= l->end || (back ? l->end[-1] : *l->next) != r) return 0;
-  if (back) --l->end; else ++l->next;
+static inline int take_under_way(UnderWay *l, int32_t r, int backward) {
+  if (l->next >= l->end || (backward ? l->end[-1] : *l->next) != r) return 0;
+  if (backward) --l->end; else ++l->next;
   return 1;
 }
 
 /* Where the gradients go that what arrives in a step has at the targets. Each row is kept twice, one whole ring
  * after the other, so that those of any successive steps lie in one piece. */
-static real *fan_row(Work *w, int64_t route, int64_t t) {
-  return w->fans[route] + (t % w->p->fan_span[route])*w->p->fan_columns[route];
+static real *fan_out_row(Work *w, int64_t route, int64_t t) {
+  return w->fan_out_rows[route] + (t % w->p->fan_out_span[route])*w->p->fan_out_columns[route];
 }
-static const real *close_fan_row(Work *w, int64_t route, int64_t t) {
-  const int64_t columns = w->p->fan_columns[route];
-  real *row = fan_row(w, route, t);
-  memcpy(row + w->p->fan_span[route]*columns, row, columns*sizeof(real));
+static const real *close_fan_out_row(Work *w, int64_t route, int64_t t) {
+  const int64_t columns = w->p->fan_out_columns[route];
+  real *row = fan_out_row(w, route, t);
+  memcpy(row + w->p->fan_out_span[route]*columns, row, columns*sizeof(real));
   return row;
 }
 /* Nothing arrives before the start, but events from before it have gradients. */
-static void flush_fan(Work *w, int64_t route, int64_t e, int64_t offset, void (*sum)(Work *, int64_t, int64_t)) {
+static void flush_fan_out(Work *w, int64_t route, int64_t e, int64_t offset, void (*sum)(Work *, int64_t, int64_t)) {
   const Problem *p = w->p;
   if (!p->grad_history_in[e]) return;
   for (int64_t t = w->trial->spikes[e].count - 1 - offset; t >= p->delays[route][p->delay_count[route] - 1]; --t) {
-    memset(fan_row(w, route, t), 0, p->fan_columns[route]*sizeof(real));
+    memset(fan_out_row(w, route, t), 0, p->fan_out_columns[route]*sizeof(real));
     sum(w, route, t);
   }
 }

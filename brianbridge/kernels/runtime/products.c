@@ -33,23 +33,23 @@ static inline __attribute__((always_inline)) void add_rows(
     else add_rows(grid, rows, columns, vectors + first, out + first, column, 1, M); \
     break;
 /* Vectors of some trials side by side, so that one weight acts on all of them at once. */
-static void turn(const real *const *vectors, int64_t count, int64_t elements, real *beside) {
+static void interleave(const real *const *vectors, int64_t count, int64_t elements, real *interleaved) {
   for (int64_t m = 0; m < count; ++m)
-    for (int64_t i = 0; i < elements; ++i) beside[i*CHUNK + m] = vectors[m][i];
+    for (int64_t i = 0; i < elements; ++i) interleaved[i*CHUNK + m] = vectors[m][i];
 }
-static void turn_back(const real *beside, int64_t count, int64_t elements, real *const *out) {
+static void add_deinterleaved(const real *interleaved, int64_t count, int64_t elements, real *const *out) {
   for (int64_t m = 0; m < count; ++m)
-    for (int64_t i = 0; i < elements; ++i) out[m][i] += beside[i*CHUNK + m];
+    for (int64_t i = 0; i < elements; ++i) out[m][i] += interleaved[i*CHUNK + m];
 }
 /* Synapses are added in the order of their rows, as where all places of a grid are: neither the number of trials that
  * share them nor that of threads changes a bit of the result. Four columns at once, since an addition waits for the one
  * before it. */
-static inline chunk add_synapses(const Sparse *s, int32_t first, int32_t end, const real *beside, chunk sum) {
+static inline chunk add_synapses(const Sparse *s, int32_t first, int32_t end, const real *interleaved, chunk sum) {
   const real *weights = s->weights;
-  for (int32_t i = first; i < end; ++i) sum += weights[i]*(*(const chunk *)(beside + s->sources[i]));
+  for (int32_t i = first; i < end; ++i) sum += weights[i]*(*(const chunk *)(interleaved + s->sources[i]));
   return sum;
 }
-static void four_sparse_columns(const Sparse *s, const int32_t *starts, const real *beside, real *made) {
+static void four_sparse_columns(const Sparse *s, const int32_t *starts, const real *interleaved, real *made) {
   const real *weights = s->weights;
   chunk sums[4] = {{0}, {0}, {0}, {0}};
   int32_t shortest = INT32_MAX;
@@ -57,22 +57,22 @@ static void four_sparse_columns(const Sparse *s, const int32_t *starts, const re
     if (starts[j + 1] - starts[j] < shortest) shortest = starts[j + 1] - starts[j];
   for (int32_t i = 0; i < shortest; ++i)
     UNROLL for (int j = 0; j < 4; ++j)
-      sums[j] += weights[starts[j] + i]*(*(const chunk *)(beside + s->sources[starts[j] + i]));
+      sums[j] += weights[starts[j] + i]*(*(const chunk *)(interleaved + s->sources[starts[j] + i]));
   UNROLL for (int j = 0; j < 4; ++j)
-    *(chunk *)(made + j*CHUNK) = add_synapses(s, starts[j] + shortest, starts[j + 1], beside, sums[j]);
+    *(chunk *)(made + j*CHUNK) = add_synapses(s, starts[j] + shortest, starts[j + 1], interleaved, sums[j]);
 }
 static void multiply_sparse(const Sparse *s, Work *lanes, int64_t rows, int64_t columns, int64_t count,
                             const real *const *vectors, real *const *out) {
-  if (!lanes->beside) lanes->beside = aligned_alloc(64, 2*lanes->length*64);
-  real *given = lanes->beside, *made = given + lanes->length*CHUNK;
+  if (!lanes->interleaved) lanes->interleaved = aligned_alloc(64, 2*lanes->length*64);
+  real *given = lanes->interleaved, *made = given + lanes->length*CHUNK;
   for (int64_t first = 0; first < count; first += CHUNK) {
     const int64_t some = first + CHUNK < count ? CHUNK : count - first;
-    turn(vectors + first, some, rows, given);
+    interleave(vectors + first, some, rows, given);
     int64_t column = 0;
     for (; column + 4 <= columns; column += 4) four_sparse_columns(s, s->starts + column, given, made + column*CHUNK);
     for (; column < columns; ++column)
       *(chunk *)(made + column*CHUNK) = add_synapses(s, s->starts[column], s->starts[column + 1], given, (chunk){0});
-    turn_back(made, some, columns, out + first);
+    add_deinterleaved(made, some, columns, out + first);
   }
 }
 /* Columns that stay in the cache serve all trials, in even groups. The synapses alone are faster where many trials share
@@ -111,15 +111,16 @@ static inline real dot(const real *weights, const real *v, int64_t columns) {
   return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 /* The same for few columns, with the grid whose rows these are. */
-static void multiply_narrow(const real *turned, int64_t rows, int64_t columns, int64_t count, const real *const *vectors,
-                            real *const *out) {
+static void multiply_narrow(const real *transposed, int64_t rows, int64_t columns, int64_t count,
+                            const real *const *vectors, real *const *out) {
   for (int64_t column = 0; column < columns; ++column)
-    for (int64_t m = 0; m < count; ++m) out[m][column] += dot(turned + column*rows, vectors[m], rows);
+    for (int64_t m = 0; m < count; ++m) out[m][column] += dot(transposed + column*rows, vectors[m], rows);
 }
 /* Products of the rows of a grid with vectors, for the rows that are `wanted`: one by one where these are few, since the
- * product with the grid `turned`, columns and rows exchanged, makes all. */
-static void multiply_wanted(const Sparse *sparse, Work *lanes, const real *grid, const real *turned, int64_t rows, int64_t columns, int64_t count,
-                            const real *const *vectors, real *const *sums, real *const *out, const uint8_t *const *wanted) {
+ * product with the transposed grid makes all. */
+static void multiply_wanted(const Sparse *sparse, Work *lanes, const real *grid, const real *transposed, int64_t rows,
+                            int64_t columns, int64_t count, const real *const *vectors, real *const *sums,
+                            real *const *out, const uint8_t *const *wanted) {
   int64_t marks = 0;
   for (int64_t m = 0; m < count; ++m)
     for (int64_t row = 0; row < rows; ++row) marks += wanted[m][row];
@@ -130,7 +131,7 @@ static void multiply_wanted(const Sparse *sparse, Work *lanes, const real *grid,
     return;
   }
   for (int64_t m = 0; m < count; ++m) memset(sums[m], 0, (rows + CHUNK)*sizeof(real));
-  multiply(sparse, lanes, turned, columns, rows, count, vectors, sums);
+  multiply(sparse, lanes, transposed, columns, rows, count, vectors, sums);
   for (int64_t m = 0; m < count; ++m)
     for (int64_t row = 0; row < rows; ++row) out[m][row] += sums[m][row];
 }

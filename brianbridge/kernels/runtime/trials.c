@@ -8,7 +8,7 @@ static void begin_filters(Work *w, const Problem *p, const Filter *f, Filtering 
 static void end_filters(Work *w, const Problem *p, const Filter *f, Filtering *g);
 static void finish_filters(Work *w, const Problem *p, const Filter *f, Filtering *g);
 static void finish_backward(Work *lanes);
-static void flush_fans(Work *w);
+static void flush_fan_outs(Work *w);
 static void step_forward(Work *lanes, int64_t count, int64_t k);
 static void step_backward(Work *lanes, int64_t count, int64_t k);
 
@@ -30,7 +30,7 @@ static void start_work(Work *w, Simulation *s, int64_t thread, int64_t backward)
   w->random = calloc(p->places + 1, sizeof(Row));
   w->ring = calloc(p->events + 1, sizeof(char *));
   w->spiked = calloc(p->events + 1, sizeof(uint8_t *));
-  w->fans = calloc(p->routes + 1, sizeof(real *));
+  w->fan_out_rows = calloc(p->routes + 1, sizeof(real *));
   int64_t largest = 0;
   for (int64_t e = 0; e < p->events; ++e) {
     w->spiked[e] = calloc(1, p->event_size[e] + 64);
@@ -44,14 +44,14 @@ static void end_work(Work *w) {
   _mm_setcsr(w->rounding);
 #endif
   for (int64_t e = 0; e < w->p->events; ++e) free(w->ring[e]), free(w->spiked[e]);
-  for (int64_t r = 0; r < w->p->routes; ++r) free(w->fans[r]);
+  for (int64_t r = 0; r < w->p->routes; ++r) free(w->fan_out_rows[r]);
   for (int64_t j = 0; j < PRODUCTS; ++j) free(w->products[j]);
   for (int64_t j = 0; j < w->p->places; ++j) {
     if (w->random[j].ordered != w->random[j].numbers) free(w->random[j].ordered);
     free(w->random[j].numbers), free(w->random[j].drawn);
   }
-  free(w->state), free(w->adjoint), free(w->buffer), free(w->beside), free(w->zeros), free(w->all), free(w->ring);
-  free(w->spiked), free(w->random), free(w->fans);
+  free(w->state), free(w->adjoint), free(w->buffer), free(w->interleaved), free(w->zeros), free(w->all), free(w->ring);
+  free(w->spiked), free(w->random), free(w->fan_out_rows);
   end_filtering(w);
 }
 
@@ -143,7 +143,7 @@ static void end_forward(Work *w) {
   if (!p->taping) free_trial(p->events, w->trial);
 }
 
-static void take_trials(Work *lanes, int64_t count, int64_t b) {
+static void forward_trials(Work *lanes, int64_t count, int64_t b) {
   const Problem *p = lanes->p;
   for (int64_t m = 0; m < count; ++m) begin_forward(lanes + m, b + m);
   for (int64_t k = 0; k < p->steps; ++k) {
@@ -209,15 +209,15 @@ Simulation *run_forward(const Problem *p) {
     for (int64_t m = 0; m < p->lanes; ++m) start_work(lanes + m, s, omp_get_thread_num(), 0);
 #pragma omp for schedule(static)
     for (int64_t b = 0; b < p->batch; b += p->lanes)
-      take_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
+      forward_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
     for (int64_t m = p->lanes - 1; m >= 0; --m) end_work(lanes + m);
     free(lanes);
   }
   return s;
 }
 
-static int64_t fan_bytes(const Problem *p, int64_t route) {
-  return 2*p->fan_span[route]*p->fan_columns[route]*sizeof(real);
+static int64_t fan_out_bytes(const Problem *p, int64_t route) {
+  return 2*p->fan_out_span[route]*p->fan_out_columns[route]*sizeof(real);
 }
 
 static void begin_backward(Work *w) {
@@ -225,7 +225,7 @@ static void begin_backward(Work *w) {
   memset(w->adjoint, 0, p->block);
   copy_states(w, p->grad_state_out, w->adjoint);
   begin_filters(w, p, w->simulation->filters, w->filtering);
-  for (int64_t r = 0; r < p->routes; ++r) memset(w->fans[r], 0, fan_bytes(p, r));
+  for (int64_t r = 0; r < p->routes; ++r) memset(w->fan_out_rows[r], 0, fan_out_bytes(p, r));
   for (int64_t e = 0; e < p->events; ++e) {
     int64_t n = p->event_size[e], length = p->event_history[e] + 1, count = w->trial->spikes[e].count;
     memset(w->ring[e], 0, ring_slots(p, e) * n * sizeof(real));
@@ -238,7 +238,7 @@ static void begin_backward(Work *w) {
 static void end_backward(Work *w) {
   const Problem *p = w->p;
   end_filters(w, p, w->simulation->filters, w->filtering);
-  flush_fans(w);
+  flush_fan_outs(w);
   for (int64_t a = 0; a < p->arrays; ++a)
     if (p->carried[a] >= 0 && p->grad_state_in[p->carried[a]])
       memcpy((char *)p->grad_state_in[p->carried[a]] + w->b * p->bytes[a], w->adjoint + p->offsets[a], p->bytes[a]);
@@ -250,7 +250,7 @@ static void end_backward(Work *w) {
   }
 }
 
-static void untake_trials(Work *lanes, int64_t count, int64_t b) {
+static void backward_trials(Work *lanes, int64_t count, int64_t b) {
   const Problem *p = lanes->p;
   int64_t whole = p->segment >= p->steps, last = segments(p);
   for (int64_t m = 0; m < count; ++m) {
@@ -293,11 +293,11 @@ void run_backward(Simulation *s, const Problem *p) {
       w->adjoint = calloc(1, p->block + 64);
       for (int64_t e = 0; e < p->events; ++e)
         w->ring[e] = calloc(ring_slots(p, e), p->event_size[e] * sizeof(real) + 1);
-      for (int64_t r = 0; r < p->routes; ++r) w->fans[r] = malloc(fan_bytes(p, r) + 64);
+      for (int64_t r = 0; r < p->routes; ++r) w->fan_out_rows[r] = malloc(fan_out_bytes(p, r) + 64);
     }
 #pragma omp for schedule(static)
     for (int64_t b = 0; b < p->batch; b += p->lanes)
-      untake_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
+      backward_trials(lanes, b + p->lanes < p->batch ? p->lanes : p->batch - b, b);
     finish_backward(lanes);
     for (Work *w = lanes; w < lanes + p->lanes; ++w) finish_filters(w, p, s->filters, w->filtering);
     for (int64_t m = p->lanes - 1; m >= 0; --m) free(lanes[m].tape), end_work(lanes + m);

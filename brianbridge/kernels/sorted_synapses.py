@@ -9,14 +9,14 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["Order", "arranged", "orders_of"]
+__all__ = ["SortedSynapses", "arranged", "sorted_groups_of"]
 
 FEWEST = 256  # synapses
 
 
 @dataclass(frozen=True)
-class Order:
-    """The order of the synapses of a group inside a kernel.
+class SortedSynapses:
+    """The synapses of a group in the order that they have inside a kernel.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class Order:
         )
 
 
-def orders_of(read, tables):
-    """The order of every group of synapses that is to be sorted.
+def sorted_groups_of(read, tables):
+    """Every group of synapses that is to be sorted.
 
     Parameters
     ----------
@@ -63,32 +63,32 @@ def orders_of(read, tables):
 
     Returns
     -------
-    dict of str to Order
+    dict of str to SortedSynapses
         By group.
     """
-    parts, orders = tables.rendered.parts, {}
+    parts, found = tables.rendered.parts, {}
     for part, bodies in zip(parts, read, strict=True):
         group = part.block.group
         for body in bodies:
             targets = {effect.index for effect in body.effects if body.cleared}
-            if group in orders or len(targets) != 1 or not _has_states(group, tables):
+            if group in found or len(targets) != 1 or not _has_states(group, tables):
                 continue
-            order = _order(group, targets.pop()[2:], tables)
+            sorted_group = _sorted(group, targets.pop()[2:], tables)
             if (
-                len(order.synapses) >= FEWEST
-                and order.fits(body)
+                len(sorted_group.synapses) >= FEWEST
+                and sorted_group.fits(body)
                 and not _reached_by_index(group, read, tables)
             ):
-                orders[group] = order
-    return orders
+                found[group] = sorted_group
+    return found
 
 
-def _order(group, name, tables):
+def _sorted(group, name, tables):
     index = tables.index_values(name)
     synapses = np.argsort(index, kind="stable")
     rows = int(index.max()) + 1 if len(index) else 0
     starts = np.searchsorted(index[synapses], np.arange(rows + 1)).astype(np.int32)
-    return Order(group, name, rows, synapses, starts)
+    return SortedSynapses(group, name, rows, synapses, starts)
 
 
 def _has_states(group, tables):
@@ -113,28 +113,30 @@ def _reached_by_index(group, read, tables):
 
 
 def arranged(read, tables):
-    """What has to be in the order of its group: dict of (what, name or number) to Order.
+    """What has to be in the order of its group: dict of (what, name or number) to SortedSynapses.
 
     What is ``'constant'`` (also index arrays), ``'noise'``, ``'output'`` or ``'state'``.
     """
     found = {}
     for part, bodies in zip(tables.rendered.parts, read, strict=True):
-        order = tables.orders.get(part.block.group)
-        if order is None:
+        sorted_group = tables.sorted_groups.get(part.block.group)
+        if sorted_group is None:
             continue
         if part.block.kind == "pathway":
-            found["constant", tables.rendered.identifiers[part.block.sources]] = order
+            found["constant", tables.rendered.identifiers[part.block.sources]] = sorted_group
         for body in bodies:
             symbols = {v.symbol for v in body.values if v.op == "own" and v.symbol.startswith("c_")}
             symbols |= {v.index for v in body.values if v.op in ("at", "row")}
             symbols |= {effect.index for effect in body.effects}
             names = {symbol[2:] for symbol in symbols if symbol[:2] in ("c_", "i_")}
-            found |= {("constant", name): order for name in names}
+            found |= {("constant", name): sorted_group for name in names}
             rows = {v.symbol for v in body.values if v.op == "row" and v.symbol[0] == "r" and not v.index}
-            found |= {("noise", int(symbol[2:])): order for symbol in rows}
-            found |= {("output", int(e.array)): order for e in body.effects if e.kind == "record"}
+            found |= {("noise", int(symbol[2:])): sorted_group for symbol in rows}
+            found |= {("output", int(e.array)): sorted_group for e in body.effects if e.kind == "record"}
     for array in tables.states.values():
-        order = tables.orders.get(array.key.split(".")[0])
-        if order is not None and array.value.size == len(order.synapses) > 1 and not array.scalar:
-            found["state", array.key] = order
+        sorted_group = tables.sorted_groups.get(array.key.split(".")[0])
+        if sorted_group is None or array.scalar:
+            continue
+        if array.value.size == len(sorted_group.synapses) > 1:
+            found["state", array.key] = sorted_group
     return found

@@ -14,13 +14,13 @@ from brianbridge.kernels.operations import cast
 from brianbridge.kernels.row_loops import factors_of
 from brianbridge.kernels.turn_loops import TurnLoops
 
-__all__ = ["FanLoops"]
+__all__ = ["MixedDelayLoops"]
 
 LARGEST = 2**20  # numbers that are kept of one pathway
 
 
 @dataclass(frozen=True)
-class Fan:
+class FanOut:
     """Synapses of a pathway, sorted by their source.
 
     Attributes
@@ -47,63 +47,64 @@ class Fan:
         return bool(np.array_equal(self.synapses, np.arange(len(self.synapses))))
 
 
-class FanLoops(TurnLoops):
+class MixedDelayLoops(TurnLoops):
     """Writes the gradients to events of pathways with different delays.
 
     Attributes
     ----------
-    fans : dict of str to Fan
+    fan_outs : dict of str to FanOut
         By the name of the pathway.
     """
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self.fans = {}
+        self.fan_outs = {}
 
-    def silent(self, number, event, route, part, body):
+    def event_gradients(self, number, event, route, part, body):
         """As for other pathways; as one sum for all delays where a synapse's part in it is a constant."""
-        factors = self.fan_factors(route, part, body)
+        factors = self.fan_out_factors(route, part, body)
         if factors is None:
-            return super().silent(number, event, route, part, body)
+            return super().event_gradients(number, event, route, part, body)
         effect, weight, others = factors
-        self.fans[part.block.name] = self.fan_of(route, part, effect), self.event_number(event), weight
+        fan_out = self.fan_out_of(route, part, effect)
+        self.fan_outs[part.block.name] = fan_out, self.event_number(event), weight
         values = used_values(body, others)
         product = "*".join([f"d_{effect.array}[column]", *(cast(v, "real") for v in others)])
         lines = [*forward_lines(values), f"given[column] = {product};"]
         return [
             "{",
-            f"real *restrict given = {self.fan_row(part)};",
-            f"const int64_t columns = p->fan_columns[{route.number}];",
+            f"real *restrict given = {self.fan_out_row(part)};",
+            f"const int64_t columns = p->fan_out_columns[{route.number}];",
             "#pragma omp simd",
             "for (int64_t column = 0; column < columns; ++column) {",
             *(f"  {line.replace(f'{effect.index}[i]', 'column')}" for line in lines),
             "}",
-            self.fan_call(part),
+            self.fan_out_call(part),
             "}",
         ]
 
-    def in_turn(self, part, bodies, late=False):
-        """As for other pathways; what arrives in such a step is no part of a fan."""
-        there, back = super().in_turn(part, bodies, late)
-        if part.block.name in self.fans:
+    def in_turn(self, part, bodies, under_way=False):
+        """As for other pathways; what arrives in such a step is no part of that sum."""
+        forward, backward = super().in_turn(part, bodies, under_way)
+        if part.block.name in self.fan_outs:
             number = self.routes[part.block.name].number
-            empty = f"memset({self.fan_row(part)}, 0, p->fan_columns[{number}]*sizeof(real));"
-            back = [("", [empty, self.fan_call(part)]), *back]
-        return there, back
+            empty = f"memset({self.fan_out_row(part)}, 0, p->fan_out_columns[{number}]*sizeof(real));"
+            backward = [("", [empty, self.fan_out_call(part)]), *backward]
+        return forward, backward
 
-    def fan_row(self, part):
-        return f"fan_row(w, {self.fan_time(part)})"
+    def fan_out_row(self, part):
+        return f"fan_out_row(w, {self.fan_out_time(part)})"
 
-    def fan_call(self, part):
-        return f"fan_{self.routes[part.block.name].number}(w, {self.fan_time(part)});"
+    def fan_out_call(self, part):
+        return f"fan_out_{self.routes[part.block.name].number}(w, {self.fan_out_time(part)});"
 
-    def fan_time(self, part):
+    def fan_out_time(self, part):
         number = self.event_number(self.tables.event(part.block.event))
         return f"{self.routes[part.block.name].number}, w->trial->spikes[{number}].count - 1"
 
-    def fan_factors(self, route, part, body):
+    def fan_out_factors(self, route, part, body):
         """What the only sum of a body is made of, if it suits: the sum, the weights, the other factors."""
-        if len(route.delays) < 2 or len(body.effects) != 1 or part.block.group in self.tables.orders:
+        if len(route.delays) < 2 or len(body.effects) != 1 or part.block.group in self.tables.sorted_groups:
             return None
         (effect,) = body.effects
         if (
@@ -112,7 +113,7 @@ class FanLoops(TurnLoops):
             or effect.array not in self.tables.varied
         ):
             return None
-        if not self.reverses[id(body)][1].mask or body.copies:
+        if not self.adjoints[id(body)].to_event.mask or body.copies:
             return None
         factors = factors_of(body, effect.index[2:])
         if factors is None or factors[0][1].type != "real" or factors[0][1].symbol[:2] != "c_":
@@ -120,7 +121,7 @@ class FanLoops(TurnLoops):
         span = int(route.delays[0] - route.delays[-1]) + 1
         return factors[0] if 2 * span * self.tables.length(effect.array[2:]) <= LARGEST else None
 
-    def fan_of(self, route, part, effect):
+    def fan_out_of(self, route, part, effect):
         sources = self.tables.index_values(self.tables.rendered.identifiers[part.block.sources])
         targets = self.tables.index_values(effect.index[2:])
         order = np.argsort(sources, kind="stable")
@@ -129,22 +130,22 @@ class FanLoops(TurnLoops):
         places = (np.asarray(part.block.delays) - route.delays[-1]) * columns + targets
         span = int(route.delays[0] - route.delays[-1]) + 1
         starts = np.searchsorted(sources[order], np.arange(n + 1)).astype(np.int32)
-        return Fan(starts, order.astype(np.int32), places[order].astype(np.int32), columns, span)
+        return FanOut(starts, order.astype(np.int32), places[order].astype(np.int32), columns, span)
 
-    def fan_functions(self):
+    def fan_out_functions(self):
         """C functions: the sum over every neuron's synapses, and the same for events before the start."""
         functions, flushes = [], []
-        for name, (fan, event, weight) in self.fans.items():
+        for name, (fan_out, event, weight) in self.fan_outs.items():
             route = self.routes[name]
-            place = "r" if fan.in_order else "synapses[r]"
+            place = "r" if fan_out.in_order else "synapses[r]"
             lines = [
                 f"const int64_t q = now - p->delays[{route.number}][p->delay_count[{route.number}] - 1];",
                 f"real *restrict upstream = ring_slot(w, {event}, q);",
                 f"const uint8_t *wanted = marked(w, {event}, q);",
-                "const real *restrict given = close_fan_row(w, route, now);",
-                "const int32_t *restrict starts = p->fan_starts[route];",
-                "const int32_t *restrict places = p->fan_places[route];",
-                "const int32_t *restrict synapses = p->fan_synapses[route]; (void)synapses;",
+                "const real *restrict given = close_fan_out_row(w, route, now);",
+                "const int32_t *restrict starts = p->fan_out_starts[route];",
+                "const int32_t *restrict places = p->fan_out_places[route];",
+                "const int32_t *restrict synapses = p->fan_out_synapses[route]; (void)synapses;",
                 f"for (int64_t j = 0; j < p->event_size[{event}]; ++j) {{",
                 "  if (!wanted[j]) continue;",
                 "  real sum = 0;",
@@ -154,8 +155,9 @@ class FanLoops(TurnLoops):
                 "  upstream[j] += sum;",
                 "}",
             ]
-            heading = f"static void fan_{route.number}(Work *w, int64_t route, int64_t now) {{"
+            heading = f"static void fan_out_{route.number}(Work *w, int64_t route, int64_t now) {{"
             pointers = self.pointers("\n".join(lines))
             functions.append("\n".join([heading, "const Problem *p = w->p;", *pointers, *lines, "}"]))
-            flushes.append(f"flush_fan(w, {route.number}, {event}, {route.offset}, fan_{route.number});")
-        return functions, "\n".join(["static void flush_fans(Work *w) {", *flushes, "}"])
+            given = f"{route.number}, {event}, {route.offset}, fan_out_{route.number}"
+            flushes.append(f"flush_fan_out(w, {given});")
+        return functions, "\n".join(["static void flush_fan_outs(Work *w) {", *flushes, "}"])
