@@ -15,10 +15,10 @@ from brianbridge.checks import LADDER, checked_task, controls, mutants, reproduc
 from brianbridge.checks.attribution import CAUSES, with_causes
 from brianbridge.checks.constraints import _not_the_same
 from brianbridge.checks.context import Context, Sizes
+from brianbridge.checks.equivalence import equivalence_verdict
 from brianbridge.checks.finding import Finding, Table
 from brianbridge.checks.keeping import Kept
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
-from brianbridge.checks.performance import equivalence_verdict
 from brianbridge.checks.readout import refitted_output
 from brianbridge.checks.refinement import refinements
 from brianbridge.checks.reproduction import ReportFileError

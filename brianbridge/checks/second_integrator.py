@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from brianbridge.checks.convergence import accepted_method, method_of
 from brianbridge.checks.driven import held_noise, with_held_noise
+from brianbridge.checks.equivalence import equivalence_finding
 from brianbridge.checks.finding import NotApplicable
-from brianbridge.checks.performance import equivalence_finding
+from brianbridge.checks.integrators import accepted_method, method_of
 from brianbridge.model.equation_text import has_differential_equations
 
 __all__ = ["measure", "other_methods"]

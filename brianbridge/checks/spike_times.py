@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from brianbridge.checks.distances import spike_trains
 from brianbridge.checks.driven import driven_neurons, held_noise, spiking_neurons
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.step_dependence import step_dependence
@@ -105,7 +104,7 @@ def first_two_spikes(simulated, group):
     ndarray, shape (trials*neurons, 2)
         Seconds; NaN for spikes that are missing.
     """
-    trains = spike_trains(simulated, group)[:, :2]
+    trains = simulated.spike_trains(group)[:, :2]
     return np.pad(trains, ((0, 0), (0, 2 - trains.shape[1])), constant_values=np.nan)
 
 

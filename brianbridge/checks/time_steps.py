@@ -5,7 +5,7 @@ from brian2 import volt
 
 from brianbridge.analysis import interval_variability
 from brianbridge.checks.attribution import CAUSES, with_causes
-from brianbridge.checks.distances import distances, spike_trains
+from brianbridge.checks.distances import distances
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.fine_tuning import fine_tuning, table_of
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
@@ -208,7 +208,7 @@ def _statistics(run):
 
 def _variability(run, group):
     """CV of the intervals of every neuron in every trial: (trial, neuron)."""
-    trains = [train[np.isfinite(train)] for train in spike_trains(run, group)]
+    trains = [train[np.isfinite(train)] for train in run.spike_trains(group)]
     return interval_variability(trains).cv.reshape(len(run.trials), -1)
 
 

@@ -128,6 +128,28 @@ class SimulatedTrials:
         raster = _named(raster, ("time", "trial", "neuron"), self.dt, name=group)
         return raster if trial is None else raster.isel(trial=trial, drop=True)
 
+    def spike_trains(self, group):
+        """Spike times of every neuron in every trial.
+
+        Parameters
+        ----------
+        group : str
+
+        Returns
+        -------
+        ndarray, shape (trials * neurons, spikes)
+            In seconds, ascending, filled up with NaN. A spike of a step has happened within it: its end is
+            the same time at every step.
+        """
+        spikes, n = self.spikes[group], self.sizes[group]
+        rows = spikes.trial.values * n + spikes.neuron.values
+        order = np.lexsort((spikes.step.values, rows))
+        counts = np.bincount(rows, minlength=len(self.trials) * n)
+        columns = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        trains = np.full((len(counts), counts.max(initial=0)), np.nan)
+        trains[rows[order], columns] = (spikes.step.values[order] + 1) * self.dt
+        return trains
+
     def rates(self, group):
         """Mean firing rate of every neuron over all trials in Hz: axis (neuron,)."""
         counts = np.bincount(self.spikes[group].neuron, minlength=self.sizes[group])
