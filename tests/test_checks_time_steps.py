@@ -11,7 +11,7 @@ from elephant.spike_train_dissimilarity import van_rossum_distance, victor_purpu
 from neo import SpikeTrain
 
 import brianbridge as bb
-from brianbridge.checks import LADDER, CheckOptionError, mutants, running, time_steps
+from brianbridge.checks import LADDER, CheckOptionError, mutants, options, running, time_steps
 from brianbridge.checks.attribution import CAUSES, with_causes
 from brianbridge.checks.context import Context, Sizes
 from brianbridge.checks.distances import distances
@@ -28,7 +28,7 @@ RUNG = next(rung for rung in LADDER if rung.key == "time_steps")
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "full", Sizes(trials=12, few=2, refinements=(1, 2), full=True))
+    monkeypatch.setitem(options.LADDERS, "full", Sizes(trials=12, few=2, refinements=(1, 2), full=True))
 
 
 def network(values):

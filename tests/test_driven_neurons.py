@@ -7,7 +7,7 @@ import pytest
 from brian2 import ms
 
 import brianbridge as bb
-from brianbridge.checks import mutants, running
+from brianbridge.checks import mutants, options
 from brianbridge.checks.context import Sizes
 from brianbridge.checks.driven import driven_neurons, held_noise, with_held_noise
 from brianbridge.checks.finding import NotApplicable
@@ -19,7 +19,7 @@ DT = 1e-3
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "full", Sizes(trials=12, few=2, refinements=(1, 5), full=True))
+    monkeypatch.setitem(options.LADDERS, "full", Sizes(trials=12, few=2, refinements=(1, 5), full=True))
 
 
 def untrained(name="li2020", method=None, **sizes):
