@@ -103,10 +103,9 @@ def _at(dt):
 
 
 def _table(rows):
-    return Table(
+    return Table.of_rows(
         "Task performance at each time step",
-        list(rows[0]),
-        [list(row.values()) for row in rows],
+        rows,
         "The same fresh trials at each step, in Brian2, noise drawn anew. Intervals of accuracy: Wilson; "
         "of the paired difference: Agresti and Min.",
     )

@@ -55,10 +55,9 @@ def measure(context):
         "the first spikes or intervals",
         data={"trials": len(context.few), "counted": counted, "bounds (steps)": bounds, "steps": rows},
         tables=[
-            Table(
+            Table.of_rows(
                 "Spike times of driven neurons",
-                list(rows[0]),
-                [list(row.values()) for row in rows],
+                rows,
                 f"n = {len(context.few)} trials, neurons without their synapses, noise held like the inputs. "
                 f"Reference: {dts[-1] * 1e3 / REFINEMENT:g} ms. What one side only has is off by a trial.",
             )

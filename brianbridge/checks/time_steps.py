@@ -90,7 +90,7 @@ def _tables(data):
     why = data["fine-tuning"].get("reason")
     noise = ", noise on the same Brownian path" if data["other noise"] else ""
     return [
-        _table(
+        Table.of_rows(
             "The network at finer time steps",
             data["steps"],
             f"n = {data['trials']} trials from the same states, inputs held{noise}. Distances: "
@@ -98,7 +98,7 @@ def _tables(data):
             "10 ms); effect sizes: Cohen's d of paired neurons, without a value where all neurons change by "
             "exactly as much.",
         ),
-        _table(
+        Table.of_rows(
             "What changes with the time step",
             data["attribution"],
             "At the finest step, one cause after the other made as at the training's step; last, the network "
@@ -256,10 +256,6 @@ def _empty_row(name):
 def _cause_row(name, run, reference):
     rates = np.concatenate([run.rates(group).values for group in run.spikes])
     return {"cause": name, "rate (Hz)": float(rates.mean())} | _distances(reference, run)
-
-
-def _table(title, rows, caption):
-    return Table(title, list(rows[0]), [list(row.values()) for row in rows], caption)
 
 
 def draw(finding):

@@ -63,8 +63,10 @@ def report(found, title="Timescales"):
 
 def rows_table(title, rows, caption):
     """A table of rows such as `NeuronTimescales.rows`; what is not a number is left blank."""
-    rows = [{name: "" if value != value else value for name, value in row.items()} for row in rows]
-    return Table(title, [_heading(name) for name in rows[0]], [list(row.values()) for row in rows], caption)
+    blanked = [
+        {_heading(name): "" if value != value else value for name, value in row.items()} for row in rows
+    ]
+    return Table.of_rows(title, blanked, caption)
 
 
 def _heading(name):

@@ -113,6 +113,11 @@ class Table:
                     f"but the table has {len(self.columns)} columns: {list(self.columns)}."
                 )
 
+    @classmethod
+    def of_rows(cls, title, rows, caption=""):
+        """A table of dicts that have the same keys, which become the column headings."""
+        return cls(title, list(rows[0]), [list(row.values()) for row in rows], caption)
+
 
 @dataclass(frozen=True)
 class CaptionedFigure:
