@@ -261,7 +261,7 @@ class Probe(Hold):
     [
         (dict(inputs={"stim": "stimulos"}), UnknownName, "The task has no input 'stimulos'; it has stimulus"),
         (dict(inputs={"stin": "stimulus"}), UnknownName, "they use: stim"),
-        (dict(output="out.oo"), UnknownName, "Did you mean out.o"),
+        (dict(output="out.oo"), UnknownName, "Did you mean 'out.o'"),
         (dict(output="cells.r"), ValueError, r"cells.r has the shape \(60, 10, 16\).* but the targets"),
         (dict(stop={"acuracy": 0.9}), ValueError, "stop= knows accuracy, loss, .*not 'acuracy'"),
     ],

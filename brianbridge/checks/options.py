@@ -6,7 +6,7 @@ from brian2.units.fundamentalunits import have_same_dimensions
 
 from brianbridge.checks.context import FULL, QUICK
 from brianbridge.checks.ladder import LADDER, wanted_rungs
-from brianbridge.spelling import closest
+from brianbridge.spelling import hint
 
 __all__ = [
     "MOST_SEEDS",
@@ -106,9 +106,7 @@ def read_steps(dt, training_dt):
 
 
 def _unknown(what, key, known):
-    close = closest(key, known)
-    hint = f" Did you mean {close!r}?" if close else ""
-    return f"{what} {key!r}; there are {', '.join(known)}.{hint}"
+    return f"{what} {key!r}; there are {', '.join(known)}.{hint(key, known)}"
 
 
 def _parts(model):
