@@ -271,6 +271,18 @@ def test_task_and_network_that_do_not_fit(trained, arguments, error, says):
         fit(trained[1], **arguments)
 
 
+class Finer(Hold):
+    """Has a time step of its own."""
+
+    def trials(self, rng, batch, dt):
+        return super().trials(rng, batch, dt / 2)
+
+
+def test_a_task_with_another_time_step_is_refused(trained):
+    with pytest.raises(ValueError, match=r"asked for trials with dt=1\. ms, but .* dt=0\.5 ms"):
+        bb.fit(trained[1], Finer(), inputs={"stim": "stimulus"}, output="out.o", progress=False)
+
+
 def test_nothing_to_train():
     with pytest.raises(ValueError, match="nothing to train"):
         fit(bb.Surrogate(bb.wrap(network()[0])))

@@ -188,12 +188,11 @@ def collect(job, recorded, trials, task, device):
     values = {name: np.stack([trial.values[name] for trial in recorded], axis=1) for name in job.record}
     units = {name: _unit(job.model.dimensions(tuple(name.split(".", 1)))) for name in job.record}
     output = job.record[0]
-    per_step = max(int(trials.dt / dt + 0.5), 1)
     return SimulatedTrials(
         trials=trials,
         task=task,
         outputs=_named(
-            values[output][per_step - 1 :: per_step],
+            trials.at_steps(values[output], dt),
             ("time", "trial", "output"),
             trials.dt,
             units[output],

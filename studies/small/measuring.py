@@ -85,7 +85,6 @@ def _trials(point, seed, number):
 @torch.no_grad()
 def _surrogate_output(trained, trials):
     surrogate = bb.Surrogate(trained.model, dtype=torch.float64)
-    every = max(round(trials.dt / trained.model.dt), 1)
     parts = [
         surrogate(
             {
@@ -94,10 +93,10 @@ def _surrogate_output(trained, trials):
             },
             record=[trained.output],
             seed=first,
-        )[trained.output].numpy()[every - 1 :: every]
+        )[trained.output].numpy()
         for first in range(0, len(trials), TOGETHER)
     ]
-    return np.concatenate(parts, axis=1)
+    return trials.at_steps(np.concatenate(parts, axis=1), trained.model.dt)
 
 
 def _brian2_row(task, trials, simulated, asked=None):
