@@ -10,6 +10,7 @@ from brian2.equations.equations import DIFFERENTIAL_EQUATION, parse_string_equat
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.integrators import method_of
 from brianbridge.garbage_collection import spared_from_collection
+from brianbridge.model.equation_text import has_differential_equations
 from brianbridge.model.groups import Neurons
 from brianbridge.model.rebuild import rebuild
 from brianbridge.report import CaptionedFigure
@@ -105,10 +106,7 @@ def measure(context):
 
 
 def _has_equations(group):
-    return isinstance(group, Neurons) and any(
-        equation.type == DIFFERENTIAL_EQUATION
-        for equation in parse_string_equations(group.equations).values()
-    )
+    return isinstance(group, Neurons) and has_differential_equations(group.equations)
 
 
 def isolated(group, method):

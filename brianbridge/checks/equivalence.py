@@ -4,7 +4,7 @@ from brianbridge.analysis import equivalence_of_paired_proportions
 from brianbridge.checks.divergence import diverged, with_lost_trials
 from brianbridge.checks.finding import Finding
 
-__all__ = ["equivalence_finding", "equivalence_verdict", "in_points"]
+__all__ = ["equivalence_finding", "equivalence_verdict", "in_points", "why_not_equivalent"]
 
 
 def equivalence_verdict(seen, p_value=None, level=0.05):
@@ -14,9 +14,15 @@ def equivalence_verdict(seen, p_value=None, level=0.05):
         return "pass", ""
     low, high = (100 * end for end in seen.interval)
     interval = f"the 90 % interval of the difference is {low:+.1f} to {high:+.1f} points"
-    if low > 100 * seen.margin or high < -100 * seen.margin:
-        return "fail", f"it differs: {interval}"
-    return "fail", f"not shown with these trials: {interval}; more trials would tell"
+    return "fail", why_not_equivalent(seen, f"it differs: {interval}", interval)
+
+
+def why_not_equivalent(seen, differs, interval):
+    """What to say of a test that has not shown equivalence: that it differs, or where the interval lies."""
+    low, high = seen.interval
+    if low > seen.margin or high < -seen.margin:
+        return differs
+    return f"not shown with these trials: {interval}; more trials would tell"
 
 
 def in_points(seen):

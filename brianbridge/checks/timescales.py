@@ -6,6 +6,7 @@ from brian2 import ms
 from brianbridge.analysis import equivalence_of_median
 from brianbridge.analysis.figures import paired_timescales
 from brianbridge.analysis.timescales import EVIDENCE
+from brianbridge.checks.equivalence import why_not_equivalent
 from brianbridge.checks.finding import Finding, NotApplicable, NotRun, verdict
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.measurement.stationary import stationary_trials
@@ -42,13 +43,16 @@ def measure(context):
             "but they include neurons without memory as well."
         )
     found = equivalence_of_median(ratios, context.margins["timescales"])
+    reason = ""
+    if not found.equivalent:
+        reason = why_not_equivalent(found, "timescales differ", "the interval reaches beyond the margin")
     low, high = np.exp(found.interval)
     half = np.exp((found.interval[1] - found.interval[0]) / 2)
     return Finding(
         verdict(found.equivalent),
         value=f"median of {_text(seen[1])}, of {_text(seen[0])}; paired ratio {np.exp(found.difference):.3g} "
         f"(90 % {low:.3g} to {high:.3g}, n = {len(ratios)} neurons)",
-        reason=_reason(found),
+        reason=reason,
         detects=f"a change by a factor of {half:.3g}" if np.isfinite(half) else "none: too few pairs",
         data={
             "steps": seen,
@@ -109,15 +113,6 @@ def log_ratios(first, second):
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.log(lengths[1]) - np.log(lengths[0])
     return ratios[~np.isnan(ratios)]
-
-
-def _reason(found):
-    if found.equivalent:
-        return ""
-    low, high = found.interval
-    if low > found.margin or high < -found.margin:
-        return "timescales differ"
-    return "not shown with these trials: the interval reaches beyond the margin; more trials would tell"
 
 
 def _text(seen):
