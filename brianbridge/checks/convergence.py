@@ -16,7 +16,7 @@ from brianbridge.model.rebuild import rebuild
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import errors_by_dt
 
-__all__ = ["NOMINAL", "draw", "isolated", "measure"]
+__all__ = ["NOMINAL", "isolated", "measure", "plot"]
 
 #: Order of Brian2's integrators for equations without noise. (The deterministic part of milstein and heun is
 #: a step of Euler's.) ``exact`` has no error but rounding.
@@ -188,7 +188,7 @@ def _numbers(neurons):
     return ", ".join(f"{name}: n = {n}" for name, n in groups.items())
 
 
-def draw(finding):
+def plot(finding):
     """Errors against the time step."""
     data = finding.data
     if not data.get("errors"):

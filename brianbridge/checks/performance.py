@@ -13,7 +13,7 @@ from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import accuracy_by_dt
 from brianbridge.simulation.result import OUTCOMES
 
-__all__ = ["draw", "measure"]
+__all__ = ["measure", "plot"]
 
 
 def measure(context):
@@ -111,7 +111,7 @@ def _table(rows):
     )
 
 
-def draw(finding):
+def plot(finding):
     """Accuracy against the time step."""
     rows = finding.data.get("steps", [])
     if len(rows) < 2:

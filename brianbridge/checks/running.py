@@ -211,7 +211,7 @@ def report_of(context, manifest, findings):
 
 
 def _figures(rung, finding):
-    return rung.draw(finding) if rung.draw else []
+    return rung.plot(finding) if rung.plot else []
 
 
 def _judged(figure, check):

@@ -10,7 +10,7 @@ from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import errors_by_dt
 
-__all__ = ["draw", "first_two_spikes", "measure", "timing_errors"]
+__all__ = ["first_two_spikes", "measure", "plot", "timing_errors"]
 
 REFINEMENT = 8  # of the finest step, for the reference
 SPAN = 4  # the finest step is at most this part of the training's: an error that stays must show
@@ -130,7 +130,7 @@ def timing_errors(times, reference, missing):
     return tuple(found)
 
 
-def draw(finding):
+def plot(finding):
     """Median errors against the time step."""
     rows = finding.data.get("steps")
     if not rows:

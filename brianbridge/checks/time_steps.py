@@ -16,7 +16,7 @@ from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import attribution_of_rates
 from brianbridge.simulation.initial_states import drawn_states
 
-__all__ = ["draw", "measure"]
+__all__ = ["measure", "plot"]
 
 NUDGE = 1e-12  # volts: 1e-9 mV
 ROUNDING = 1e-12  # of a mean: a spread below is none
@@ -258,7 +258,7 @@ def _cause_row(name, run, reference):
     return {"cause": name, "rate (Hz)": float(rates.mean())} | _distances(reference, run)
 
 
-def draw(finding):
+def plot(finding):
     """Rates and distances, cause after cause."""
     rows = finding.data.get("attribution")
     if not rows:

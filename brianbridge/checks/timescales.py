@@ -14,7 +14,7 @@ from brianbridge.measurement.timescale_report import rows_table
 from brianbridge.measurement.timescales import timescales_of
 from brianbridge.report import CaptionedFigure
 
-__all__ = ["draw", "log_ratios", "measure"]
+__all__ = ["log_ratios", "measure", "plot"]
 
 LENGTH, SETTLE = 1000, 200  # ms
 MOST_TRIALS = 200
@@ -122,7 +122,7 @@ def _text(seen):
     )
 
 
-def draw(finding):
+def plot(finding):
     """Timescales at the finer step against those at the training's."""
     if "corrected (ms)" not in finding.data:
         return []
