@@ -101,7 +101,7 @@ def test_runtime_surrogate_and_standalone_take_the_same_steps():
             bb.simulate(network, task, 4, device="cpp_standalone", processes=2, **settings)
             for network in (trained, doubled)
         ]
-        assert len(builds.programs) == 1  # compiled once, though the weights differ
+        assert len(builds.networks) == 1  # compiled once, though the weights differ
         assert not list(builds.folder.glob("*/trial_*"))
     same(brian2, compiled[0])
     same(bb.simulate(doubled, task, 4, **settings), compiled[1])
@@ -135,16 +135,16 @@ def test_perturbations_noise_and_seeds_in_standalone():
 
 def test_kept_builds_are_those_of_the_same_device_and_compilation():
     builds, job = standalone._Builds(Path("builds")), Job(network().model, {}, 1, 10, ("cells.v",))
-    first = builds.program(job, "cpp_standalone", Path)
-    assert builds.program(job, "cpp_standalone", Path) is first
-    assert builds.program(job, "cuda_standalone", Path) is not first
+    first = builds.network(job, "cpp_standalone", Path)
+    assert builds.network(job, "cpp_standalone", Path) is first
+    assert builds.network(job, "cuda_standalone", Path) is not first
     flags = prefs.codegen.cpp.extra_compile_args_gcc
     prefs.codegen.cpp.extra_compile_args_gcc = [*flags, "-O1"]
     try:
-        assert builds.program(job, "cpp_standalone", Path) is not first
+        assert builds.network(job, "cpp_standalone", Path) is not first
     finally:
         prefs.codegen.cpp.extra_compile_args_gcc = flags
-    assert builds.program(job, "cpp_standalone", Path) is first
+    assert builds.network(job, "cpp_standalone", Path) is first
 
 
 def test_what_comes_back_has_named_axes_and_units():
@@ -219,7 +219,7 @@ def test_an_interrupted_simulation_leaves_nothing(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(standalone.Program, "_compile", interrupted)
+    monkeypatch.setattr(standalone.CompiledNetwork, "_compile", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bb.simulate(trained, task, 2, device="cpp_standalone", progress=False)
     assert get_device() is runtime_device
@@ -236,5 +236,5 @@ def test_every_model_file_compiles_for_cuda(name, tmp_path):
     model = bb.load(name)
     record = next(f"{g.name}.{v}" for g in model.groups if hasattr(g, "events") for v in g.values)
     job = Job(model=model, inputs={}, trials=1, steps=10, record=(record,))
-    program = cuda.compile_network(job, tmp_path / "build")
-    assert os.access(program.folder / "main", os.X_OK)
+    compiled = cuda.compile_network(job, tmp_path / "build")
+    assert os.access(compiled.folder / "main", os.X_OK)

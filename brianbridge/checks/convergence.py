@@ -35,7 +35,7 @@ MOST = 200  # neurons of a group
 
 
 @dataclass(frozen=True)
-class Order:
+class MeasuredOrder:
     """One variable.
 
     Attributes
@@ -147,7 +147,7 @@ def _orders(context, group, start):
         if used_errors.sum() < 3:
             continue  # at rest, or solved exactly
         slope = np.polyfit(np.log(dts[used_errors]), np.log(errors[used_errors]), 1)[0]
-        orders[f"{group.name}.{name}"] = Order(used, nominal, float(slope), 1e3 * dts, errors)
+        orders[f"{group.name}.{name}"] = MeasuredOrder(used, nominal, float(slope), 1e3 * dts, errors)
     if not orders:
         raise NotApplicable("its variables do not change, or without any error")
     return orders

@@ -36,21 +36,21 @@ def measure(context):
     if any(function != "randn" for function, _ in places.values()):
         raise NotApplicable("random numbers other than Gaussian noise (xi) have no path for several steps")
     factors = _factors(context)
-    course = _Course(context, factors[-1])
-    runs = {factor: course.run(context.model, factor) for factor in factors}
+    few = _FewTrials(context, factors[-1])
+    runs = {factor: few.run(context.model, factor) for factor in factors}
     reference, finest = runs[1], runs[factors[-1]]
     if not any(spikes.sizes["spike"] for spikes in reference.spikes.values()):
         raise NotApplicable("no neuron spikes at the training's time step")
     nudge, said = _nudge(context.model, reference)
     tuned, tuning = fine_tuning(context, finest.dt)
-    causes = _causes(context, course, reference, finest)
-    causes.append(_tuned_row(course, tuned, reference))
+    causes = _causes(context, few, reference, finest)
+    causes.append(_tuned_row(few, tuned, reference))
     data = {
         "trials": len(context.few),
         "steps": [_row(run, reference) for run in runs.values()],
-        "other noise": _distances(reference, course.with_other_noise()) if places else None,
+        "other noise": _distances(reference, few.with_other_noise()) if places else None,
         "nudge": {"by": said}
-        | (_distances(reference, course.run(context.model, 1, nudge)) if nudge else _distances()),
+        | (_distances(reference, few.run(context.model, 1, nudge)) if nudge else _distances()),
         "attribution": causes,
         "fine-tuning": tuning,
     }
@@ -117,7 +117,7 @@ def _factors(context):
     return [1, *factors]
 
 
-class _Course:
+class _FewTrials:
     """The same few trials at several time steps: from the same states, on the same Brownian path."""
 
     def __init__(self, context, finest):
@@ -228,7 +228,7 @@ def _cohens_d(seen, before):
     return float(np.copysign(np.inf, mean)) if mean else 0.0  # all neurons change by exactly as much
 
 
-def _causes(context, course, reference, finest):
+def _causes(context, few, reference, finest):
     """Rate and distance at the finest step, with more and more causes undone."""
     rows = [_cause_row("training's step", reference, reference), _cause_row("as is", finest, reference)]
     model = context.model
@@ -237,16 +237,16 @@ def _causes(context, course, reference, finest):
         if changed is model:
             rows.append(_empty_row(f"{name}: nothing to change"))
         else:
-            rows.append(_cause_row(name, course.run(changed, course.finest), reference))
+            rows.append(_cause_row(name, few.run(changed, few.finest), reference))
         model = changed
     return rows
 
 
-def _tuned_row(course, tuned, reference):
+def _tuned_row(few, tuned, reference):
     """The network as it is, after fine-tuning."""
     if tuned is None:
         return _empty_row("fine-tuned: not run")
-    return _cause_row("fine-tuned", course.run(tuned, course.finest), reference)
+    return _cause_row("fine-tuned", few.run(tuned, few.finest), reference)
 
 
 def _empty_row(name):
