@@ -652,7 +652,7 @@ def test_a_readout_is_tested_with_other_noise_than_it_was_fitted_with(trained, m
     monkeypatch.setattr(
         context,
         "run",
-        lambda *given, **options: seeds.append(options["random_seed"]) or run(*given, **options),
+        lambda *given, **options: seeds.append(options["seed"]) or run(*given, **options),
     )
     assert refitted_output(context, trained.model) is not None
     assert len(seeds) == len(set(seeds)) == 2

@@ -89,7 +89,7 @@ def same(first, second):
 def test_runtime_surrogate_and_standalone_take_the_same_steps():
     trained, task, temporary = network(), Task(), Path(tempfile.gettempdir())
     before = set(temporary.glob("brianbridge_*"))
-    settings = dict(random_seed=3, record=["cells.v"], progress=False)
+    settings = dict(seed=3, record=["cells.v"], progress=False)
     brian2 = bb.simulate(trained, task, 4, **settings)
     assert brian2.spikes["cells"].sizes["spike"] > 50
     same(brian2, bb.simulate(trained, task, 4, device="surrogate", **settings))
@@ -118,7 +118,7 @@ def test_perturbations_noise_and_seeds_in_standalone():
         bb.perturb.silence("rec", bb.perturb.indices([2, 3]), during="one"),
         bb.perturb.lesion("cells", bb.perturb.indices(4), during="one"),
     ]
-    settings = dict(random_seed=3, progress=False, perturbation=perturbation)
+    settings = dict(seed=3, progress=False, perturbation=perturbation)
     brian2, compiled = (
         bb.simulate(trained, task, 3, noise=noise, device=d, **settings)
         for d in ("runtime", "cpp_standalone")
@@ -126,7 +126,7 @@ def test_perturbations_noise_and_seeds_in_standalone():
     same(brian2, compiled)
     with bb.keep_builds():
         first, again, other = (
-            bb.simulate(trained, task, 2, device="cpp_standalone", random_seed=seed, progress=False)
+            bb.simulate(trained, task, 2, device="cpp_standalone", seed=seed, progress=False)
             for seed in (1, 1, 2)
         )
     assert np.array_equal(first.outputs, again.outputs) and not np.array_equal(first.outputs, other.outputs)
@@ -160,7 +160,7 @@ def test_what_comes_back_has_named_axes_and_units():
 
 
 def test_neo_round_trip():
-    found = bb.simulate(network(), Task(), 2, random_seed=1, record=["cells.tau"], progress=False)
+    found = bb.simulate(network(), Task(), 2, seed=1, record=["cells.tau"], progress=False)
     block = found.to_neo()
     assert [segment.annotations["decision"] for segment in block.segments] == found.decisions.values.tolist()
     for trial, segment in enumerate(block.segments):

@@ -115,7 +115,7 @@ def test_errors_of_first_spikes_and_intervals():
 
 
 def test_first_two_spikes_are_those_of_the_raster():
-    simulated = bb.simulate(untrained(cells=12), trials=3, random_seed=1, progress=False)
+    simulated = bb.simulate(untrained(cells=12), trials=3, seed=1, progress=False)
     found = first_two_spikes(simulated, "cells").reshape(3, 12, 2)
     raster = simulated.raster("cells").values
     for trial in range(3):

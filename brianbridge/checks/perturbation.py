@@ -26,7 +26,7 @@ def measure(context):
     pruned = context.run(
         context.model,
         context.trials,
-        random_seed=context.seed,
+        seed=context.seed,
         perturbation=[perturb.prune(name, SHARE) for name in pruned_ones],
     )
     intact, correct = context.correct(whole.outputs), context.correct(pruned.outputs)

@@ -45,7 +45,7 @@ def _what_is_read(model, output):
 
 def _recorded(context, model, trials, variable, seed):
     """On the time step of the trials, as the output is."""
-    simulated = context.run(model, trials, random_seed=seed, record=[variable])
+    simulated = context.run(model, trials, seed=seed, record=[variable])
     return trials.at_steps(simulated.states[variable].values, simulated.dt)
 
 

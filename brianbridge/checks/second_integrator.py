@@ -24,7 +24,7 @@ def measure(context):
     noise = held_noise(held, context.trials, context.seed)
     trials = replace(context.trials, inputs={**context.trials.inputs, **noise})
     outputs = {
-        where: context.run(model, trials, more_inputs=tuple(noise), random_seed=context.seed).outputs
+        where: context.run(model, trials, more_inputs=tuple(noise), seed=context.seed).outputs
         for where, model in (("as trained", own), ("with the other method", other.with_method(methods)))
     }
     first, second = map(context.correct, outputs.values())

@@ -90,7 +90,7 @@ def _first_two(context, model, noise, dt):
     """First two spikes of every driven neuron in every trial."""
     neurons, _ = driven_neurons(model, context.trials.dt)
     trials = replace(context.few, inputs={**context.few.inputs, **noise})
-    simulated = context.run(neurons, trials, dt, more_inputs=tuple(noise), random_seed=context.seed)
+    simulated = context.run(neurons, trials, dt, more_inputs=tuple(noise), seed=context.seed)
     groups = spiking_neurons(context.trained.model)
     return np.concatenate([first_two_spikes(simulated, group) for group in groups])
 

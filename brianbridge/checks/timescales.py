@@ -85,7 +85,7 @@ def _measured(context):
         )
         found = []
         for dt in (None, context.finer[-1]):
-            simulated = context.run(context.model, trials, dt, random_seed=context.seed + len(found) * 1000)
+            simulated = context.run(context.model, trials, dt, seed=context.seed + len(found) * 1000)
             found.append(timescales_of(simulated, settle=SETTLE * ms, length=LENGTH * ms))
     except ValueError as why:
         raise NotRun(str(why)) from None

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
+import brian2
 import numpy as np
-from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, get_device, prefs, second, seed
+from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, get_device, prefs, second
 from brian2.devices.device import runtime_device
 from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit
 
@@ -147,14 +148,14 @@ def _laid_over(common, own):
 
 
 @contextlib.contextmanager
-def _left_as_found(random_seed):
+def _left_as_found(seed):
     """Random numbers follow the seed; the generators of numpy and Brian2 and the target are left as found."""
     if get_device() is not runtime_device:
         raise ModelFileError("Load models before set_device(...): their values are drawn when they are read.")
     target, state = prefs.codegen.target, runtime_device.get_random_state()
     prefs.codegen.target = "numpy"  # the one whose random numbers follow the seed everywhere
     try:
-        seed(random_seed)
+        brian2.seed(seed)
         yield
     finally:
         prefs.codegen.target = target

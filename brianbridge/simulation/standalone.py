@@ -106,7 +106,7 @@ def keep_builds():
 
         with bb.keep_builds():
             for seed in range(10):
-                bb.simulate(trained, task, device="cpp_standalone", random_seed=seed)
+                bb.simulate(trained, task, device="cpp_standalone", seed=seed)
     """
     _remove_abandoned()
     with (

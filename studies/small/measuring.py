@@ -65,13 +65,13 @@ def accuracies(point, trained):
     """
     task, trials = task_of(point), _trials(point, 2000, point.brian2.trials)
     rows = [_row("surrogate", trained.model.dt, task.score(_surrogate_output(trained, trials), trials))]
-    coarse = bb.simulate(trained, trials, random_seed=point.seed, together=TOGETHER)
+    coarse = bb.simulate(trained, trials, seed=point.seed, together=TOGETHER)
     rows.append(_brian2_row(task, trials, coarse))
     asked = None
     if point.psychometric:
         task, trials, asked = psychometric_trials(point)
     dt = read_quantity(point.brian2.dt)
-    fine = bb.simulate(trained, trials, dt=dt, random_seed=point.seed + 1, together=TOGETHER)
+    fine = bb.simulate(trained, trials, dt=dt, seed=point.seed + 1, together=TOGETHER)
     rows.append(_brian2_row(task, trials, fine, asked))
     return rows, signed_choices(task, trials, fine.outputs.values) if point.psychometric else None
 
