@@ -2,11 +2,11 @@
 
 import difflib
 
-__all__ = ["closest", "did_you_mean"]
+__all__ = ["did_you_mean", "hint"]
 
 
-def closest(word, known):
-    """The known name that a misspelt one may stand for, also one in the other case, such as R for r.
+def hint(word, known):
+    """A sentence that says which of the known names a misspelt word may stand for.
 
     Parameters
     ----------
@@ -15,12 +15,11 @@ def closest(word, known):
 
     Returns
     -------
-    str or None
-        None if none is close.
+    str
+        Such as ``" Did you mean 'delay'?"``, to follow another sentence; empty if none is close.
     """
-    names = {name.lower(): name for name in sorted(known)}
-    close = difflib.get_close_matches(str(word).lower(), names, n=1, cutoff=0.5)
-    return names[close[0]] if close else None
+    close = _closest(word, known)
+    return f" Did you mean {close!r}?" if close else ""
 
 
 def did_you_mean(word, known):
@@ -36,7 +35,14 @@ def did_you_mean(word, known):
     str
         Such as ``"did you mean 'delay'?"``; all known names if none is close.
     """
-    close = closest(word, known)
+    close = _closest(word, known)
     if close:
         return f"did you mean '{close}'?"
     return f"known: {', '.join(sorted(known)) or 'none'}."
+
+
+def _closest(word, known):
+    """The known name, also one in the other case, such as R for r; None if none is close."""
+    names = {name.lower(): name for name in sorted(known)}
+    close = difflib.get_close_matches(str(word).lower(), names, n=1, cutoff=0.5)
+    return names[close[0]] if close else None

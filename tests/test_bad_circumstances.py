@@ -17,7 +17,7 @@ from brian2 import ms, mV
 from small_training import fit, lif_surrogate, parameters
 
 import brianbridge as bb
-from brianbridge.checks import LADDER, mutants, reproduce, running
+from brianbridge.checks import LADDER, mutants, options, reproduce, running
 from brianbridge.checks.context import Sizes
 from brianbridge.checks.finding import Finding, NotRun
 from brianbridge.checks.reproduction import ReportFileError
@@ -41,7 +41,7 @@ def trained():
 
 @pytest.fixture
 def file(trained, tmp_path, monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "quick", Sizes(trials=2, few=1, refinements=(1,), full=False))
+    monkeypatch.setitem(options.LADDERS, "quick", Sizes(trials=2, few=1, refinements=(1,), full=False))
     return trained.save(tmp_path / "trained.safetensors")
 
 
@@ -293,10 +293,10 @@ def test_an_ended_simulation_leaves_no_folder(tmp_path, monkeypatch, ended_by):
 CHECK = """
 import sys, time
 from dataclasses import replace
-from brianbridge.checks import running
+from brianbridge.checks import options, running
 from brianbridge.checks.context import Sizes
 from brianbridge.cli import main
-running.LADDERS["quick"] = Sizes(trials=2, few=1, refinements=(1,), full=False)
+options.LADDERS["quick"] = Sizes(trials=2, few=1, refinements=(1,), full=False)
 def slow(context):
     print("measuring", flush=True)
     time.sleep(100)

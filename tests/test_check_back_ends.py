@@ -7,7 +7,7 @@ import pytest
 from brian2 import Network, NeuronGroup, ms, prefs
 
 import brianbridge as bb
-from brianbridge.checks import back_ends, mutants, running
+from brianbridge.checks import back_ends, mutants, options
 from brianbridge.checks.context import Sizes
 from brianbridge.simulation.standalone import DeviceMissing
 from brianbridge.tasks import Trials
@@ -17,7 +17,7 @@ STEPS, N = 120, 8
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "full", Sizes(trials=2, few=2, refinements=(1, 2), full=True))
+    monkeypatch.setitem(options.LADDERS, "full", Sizes(trials=2, few=2, refinements=(1, 2), full=True))
 
 
 class Nothing:

@@ -11,14 +11,14 @@ from brian2 import Hz, Network, NeuronGroup, PoissonGroup, Synapses, TimedArray,
 
 import brianbridge as bb
 from brianbridge.analysis import equivalence_of_paired_proportions
-from brianbridge.checks import LADDER, checked_task, controls, mutants, reproduce, running
+from brianbridge.checks import LADDER, checked_task, controls, mutants, options, reproduce, running
 from brianbridge.checks.attribution import CAUSES, with_causes
 from brianbridge.checks.constraints import _not_the_same
-from brianbridge.checks.context import Context, Sizes
+from brianbridge.checks.context import QUICK, Context, Sizes
+from brianbridge.checks.equivalence import equivalence_verdict
 from brianbridge.checks.finding import Finding, Table
 from brianbridge.checks.keeping import Kept
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
-from brianbridge.checks.performance import equivalence_verdict
 from brianbridge.checks.readout import refitted_output
 from brianbridge.checks.refinement import refinements
 from brianbridge.checks.reproduction import ReportFileError
@@ -32,7 +32,7 @@ CHEAP = ("transcription", "constraints")
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "quick", TINY)
+    monkeypatch.setitem(options.LADDERS, "quick", TINY)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def relaying(decided):
 
 
 def test_pruning_is_noticed_where_the_pruned_weights_matter(relaying, monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "quick", replace(TINY, trials=80))
+    monkeypatch.setitem(options.LADDERS, "quick", replace(TINY, trials=80))
     assert climb(relaying, "perturbation") == {"perturbation": "pass"}
     mutant = mutants.disguised(relaying.model)
     assert climb(relaying, "perturbation", model=mutant) == {"perturbation": "fail"}
@@ -194,14 +194,14 @@ def test_a_disguised_network_does_what_it_did(trained):
 @pytest.mark.slow
 @pytest.mark.parametrize("rung", ["precision", "integrator", "performance", "controls"])
 def test_rungs_that_need_a_task_pass_the_true_network_and_fail_their_mutants(decided, rung, monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "quick", replace(TINY, trials=100, refinements=(1, 10)))
+    monkeypatch.setitem(options.LADDERS, "quick", replace(TINY, trials=100, refinements=(1, 10)))
     assert climb(decided, rung) == {rung: "pass"}
     for mutant in next(r.mutants for r in LADDER if r.key == rung):
         assert climb(decided, rung, model=mutants.MUTANTS[mutant](decided.model)) == {rung: "fail"}, mutant
 
 
 def test_a_readout_fitted_anew_is_among_the_controls(trained, monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "full", replace(TINY, full=True))
+    monkeypatch.setitem(options.LADDERS, "full", replace(TINY, full=True))
     report = bb.check(trained, ladder="full", only=["controls"], progress=False)
     assert "errors" not in report.data
     names = [row["control"] for row in report.data["controls"]["controls"]]
@@ -642,7 +642,7 @@ def test_steps_of_the_ladder(dt, spiking, quick, full):
 
 @pytest.mark.parametrize("name, finest", [("lin2024", 0.05), ("adex", 0.05), ("song2016", 2.0)])
 def test_the_quick_ladder_has_two_time_steps(name, finest):
-    context = Context(bb.Trained(bb.load(name)), None, sizes=running.QUICK)
+    context = Context(bb.Trained(bb.load(name)), None, sizes=QUICK)
     assert [dt * 1e3 for dt in context.finer] == pytest.approx([finest])
 
 
@@ -657,7 +657,7 @@ def test_a_readout_is_tested_with_other_noise_than_it_was_fitted_with(trained, m
     monkeypatch.setattr(
         context,
         "run",
-        lambda *given, **options: seeds.append(options["random_seed"]) or run(*given, **options),
+        lambda *given, **options: seeds.append(options["seed"]) or run(*given, **options),
     )
     assert refitted_output(context, trained.model) is not None
     assert len(seeds) == len(set(seeds)) == 2

@@ -1,7 +1,6 @@
 """Rung 6: distances, what it passes and fails, its attribution, and fine-tuning at the finer step."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from elephant.spike_train_dissimilarity import van_rossum_distance, victor_purpu
 from neo import SpikeTrain
 
 import brianbridge as bb
-from brianbridge.checks import LADDER, CheckOptionError, mutants, running, time_steps
+from brianbridge.checks import LADDER, CheckOptionError, mutants, options, running, time_steps
 from brianbridge.checks.attribution import CAUSES, with_causes
 from brianbridge.checks.context import Context, Sizes
 from brianbridge.checks.distances import distances
@@ -21,6 +20,7 @@ from brianbridge.checks.keeping import Kept
 from brianbridge.checks.noise import drawn_noise
 from brianbridge.checks.surrogate_side import fine_tuned
 from brianbridge.checks.thresholds import crossing
+from brianbridge.simulation.result import SimulatedTrials
 from brianbridge.surrogate.spike_gradients import Box, CustomGradient, Triangle, read_spike_gradient
 
 RUNG = next(rung for rung in LADDER if rung.key == "time_steps")
@@ -28,7 +28,7 @@ RUNG = next(rung for rung in LADDER if rung.key == "time_steps")
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "full", Sizes(trials=12, few=2, refinements=(1, 2), full=True))
+    monkeypatch.setitem(options.LADDERS, "full", Sizes(trials=12, few=2, refinements=(1, 2), full=True))
 
 
 def network(values):
@@ -279,12 +279,13 @@ def test_causes_change_what_they_can_and_nothing_else(driven):
 
 
 def simulated(trains, dt):
-    """What `distances` reads of simulated trials: one group, two trials of half of the neurons each."""
+    """One group, two trials of half of the neurons each."""
     n = len(trains) // 2
     entries = [(k // n, k % n, step) for k, train in enumerate(trains) for step in train[::-1]]
     trial, neuron, step = np.array(entries, dtype=int).reshape(-1, 3).T
     spikes = xarray.Dataset({"trial": ("spike", trial), "neuron": ("spike", neuron), "step": ("spike", step)})
-    return SimpleNamespace(spikes={"cells": spikes}, sizes={"cells": n}, trials=range(2), dt=dt)
+    unread = dict(task=None, outputs=None, states={}, steps=0, final=[], device="runtime")
+    return SimulatedTrials(trials=range(2), spikes={"cells": spikes}, sizes={"cells": n}, dt=dt, **unread)
 
 
 def test_distances_are_those_of_elephant():

@@ -89,7 +89,7 @@ def same(first, second):
 def test_runtime_surrogate_and_standalone_take_the_same_steps():
     trained, task, temporary = network(), Task(), Path(tempfile.gettempdir())
     before = set(temporary.glob("brianbridge_*"))
-    settings = dict(random_seed=3, record=["cells.v"], progress=False)
+    settings = dict(seed=3, record=["cells.v"], progress=False)
     brian2 = bb.simulate(trained, task, 4, **settings)
     assert brian2.spikes["cells"].sizes["spike"] > 50
     same(brian2, bb.simulate(trained, task, 4, device="surrogate", **settings))
@@ -101,7 +101,7 @@ def test_runtime_surrogate_and_standalone_take_the_same_steps():
             bb.simulate(network, task, 4, device="cpp_standalone", processes=2, **settings)
             for network in (trained, doubled)
         ]
-        assert len(builds.programs) == 1  # compiled once, though the weights differ
+        assert len(builds.networks) == 1  # compiled once, though the weights differ
         assert not list(builds.folder.glob("*/trial_*"))
     same(brian2, compiled[0])
     same(bb.simulate(doubled, task, 4, **settings), compiled[1])
@@ -118,7 +118,7 @@ def test_perturbations_noise_and_seeds_in_standalone():
         bb.perturb.silence("rec", bb.perturb.indices([2, 3]), during="one"),
         bb.perturb.lesion("cells", bb.perturb.indices(4), during="one"),
     ]
-    settings = dict(random_seed=3, progress=False, perturbation=perturbation)
+    settings = dict(seed=3, progress=False, perturbation=perturbation)
     brian2, compiled = (
         bb.simulate(trained, task, 3, noise=noise, device=d, **settings)
         for d in ("runtime", "cpp_standalone")
@@ -126,7 +126,7 @@ def test_perturbations_noise_and_seeds_in_standalone():
     same(brian2, compiled)
     with bb.keep_builds():
         first, again, other = (
-            bb.simulate(trained, task, 2, device="cpp_standalone", random_seed=seed, progress=False)
+            bb.simulate(trained, task, 2, device="cpp_standalone", seed=seed, progress=False)
             for seed in (1, 1, 2)
         )
     assert np.array_equal(first.outputs, again.outputs) and not np.array_equal(first.outputs, other.outputs)
@@ -135,16 +135,16 @@ def test_perturbations_noise_and_seeds_in_standalone():
 
 def test_kept_builds_are_those_of_the_same_device_and_compilation():
     builds, job = standalone._Builds(Path("builds")), Job(network().model, {}, 1, 10, ("cells.v",))
-    first = builds.program(job, "cpp_standalone", Path)
-    assert builds.program(job, "cpp_standalone", Path) is first
-    assert builds.program(job, "cuda_standalone", Path) is not first
+    first = builds.network(job, "cpp_standalone", Path)
+    assert builds.network(job, "cpp_standalone", Path) is first
+    assert builds.network(job, "cuda_standalone", Path) is not first
     flags = prefs.codegen.cpp.extra_compile_args_gcc
     prefs.codegen.cpp.extra_compile_args_gcc = [*flags, "-O1"]
     try:
-        assert builds.program(job, "cpp_standalone", Path) is not first
+        assert builds.network(job, "cpp_standalone", Path) is not first
     finally:
         prefs.codegen.cpp.extra_compile_args_gcc = flags
-    assert builds.program(job, "cpp_standalone", Path) is first
+    assert builds.network(job, "cpp_standalone", Path) is first
 
 
 def test_what_comes_back_has_named_axes_and_units():
@@ -160,7 +160,7 @@ def test_what_comes_back_has_named_axes_and_units():
 
 
 def test_neo_round_trip():
-    found = bb.simulate(network(), Task(), 2, random_seed=1, record=["cells.tau"], progress=False)
+    found = bb.simulate(network(), Task(), 2, seed=1, record=["cells.tau"], progress=False)
     block = found.to_neo()
     assert [segment.annotations["decision"] for segment in block.segments] == found.decisions.values.tolist()
     for trial, segment in enumerate(block.segments):
@@ -219,7 +219,7 @@ def test_an_interrupted_simulation_leaves_nothing(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(standalone.Program, "_compile", interrupted)
+    monkeypatch.setattr(standalone.CompiledNetwork, "_compile", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bb.simulate(trained, task, 2, device="cpp_standalone", progress=False)
     assert get_device() is runtime_device
@@ -236,5 +236,5 @@ def test_every_model_file_compiles_for_cuda(name, tmp_path):
     model = bb.load(name)
     record = next(f"{g.name}.{v}" for g in model.groups if hasattr(g, "events") for v in g.values)
     job = Job(model=model, inputs={}, trials=1, steps=10, record=(record,))
-    program = cuda.compile_network(job, tmp_path / "build")
-    assert os.access(program.folder / "main", os.X_OK)
+    compiled = cuda.compile_network(job, tmp_path / "build")
+    assert os.access(compiled.folder / "main", os.X_OK)

@@ -7,7 +7,7 @@ import pytest
 from brian2 import Network, NeuronGroup, TimedArray, ms
 
 import brianbridge as bb
-from brianbridge.checks import LADDER, running
+from brianbridge.checks import LADDER, options
 from brianbridge.checks.context import Context, Sizes
 from brianbridge.tasks import Trials
 from brianbridge.tasks.decisions import read_output
@@ -18,7 +18,7 @@ TRIALS = 40
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     sizes = Sizes(trials=TRIALS, few=2, refinements=(1, 2), full=False)
-    monkeypatch.setitem(running.LADDERS, "quick", sizes)
+    monkeypatch.setitem(options.LADDERS, "quick", sizes)
 
 
 class Follow:
@@ -69,7 +69,7 @@ def climb(trained, rung, **options):
 
 
 def test_trials_that_are_not_finite_are_incorrect():
-    context = Context(network(SOUND), Follow(), sizes=running.LADDERS["quick"])
+    context = Context(network(SOUND), Follow(), sizes=options.LADDERS["quick"])
     output = np.broadcast_to(context.trials.conditions["sign"][:, None], (30, TRIALS, 1)).copy()
     output[3, :2, 0] = np.nan, np.inf
     assert context.correct(output).tolist() == [False, False] + [True] * (TRIALS - 2)

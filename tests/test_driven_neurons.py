@@ -7,7 +7,7 @@ import pytest
 from brian2 import ms
 
 import brianbridge as bb
-from brianbridge.checks import mutants, running
+from brianbridge.checks import mutants, options
 from brianbridge.checks.context import Sizes
 from brianbridge.checks.driven import driven_neurons, held_noise, with_held_noise
 from brianbridge.checks.finding import NotApplicable
@@ -19,7 +19,7 @@ DT = 1e-3
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "full", Sizes(trials=12, few=2, refinements=(1, 5), full=True))
+    monkeypatch.setitem(options.LADDERS, "full", Sizes(trials=12, few=2, refinements=(1, 5), full=True))
 
 
 def untrained(name="li2020", method=None, **sizes):
@@ -115,7 +115,7 @@ def test_errors_of_first_spikes_and_intervals():
 
 
 def test_first_two_spikes_are_those_of_the_raster():
-    simulated = bb.simulate(untrained(cells=12), trials=3, random_seed=1, progress=False)
+    simulated = bb.simulate(untrained(cells=12), trials=3, seed=1, progress=False)
     found = first_two_spikes(simulated, "cells").reshape(3, 12, 2)
     raster = simulated.raster("cells").values
     for trial in range(3):

@@ -261,7 +261,7 @@ class Probe(Hold):
     [
         (dict(inputs={"stim": "stimulos"}), UnknownName, "The task has no input 'stimulos'; it has stimulus"),
         (dict(inputs={"stin": "stimulus"}), UnknownName, "they use: stim"),
-        (dict(output="out.oo"), UnknownName, "Did you mean out.o"),
+        (dict(output="out.oo"), UnknownName, "Did you mean 'out.o'"),
         (dict(output="cells.r"), ValueError, r"cells.r has the shape \(60, 10, 16\).* but the targets"),
         (dict(stop={"acuracy": 0.9}), ValueError, "stop= knows accuracy, loss, .*not 'acuracy'"),
     ],
@@ -269,6 +269,18 @@ class Probe(Hold):
 def test_task_and_network_that_do_not_fit(trained, arguments, error, says):
     with pytest.raises(error, match=says):
         fit(trained[1], **arguments)
+
+
+class Finer(Hold):
+    """Has a time step of its own."""
+
+    def trials(self, rng, batch, dt):
+        return super().trials(rng, batch, dt / 2)
+
+
+def test_a_task_with_another_time_step_is_refused(trained):
+    with pytest.raises(ValueError, match=r"asked for trials with dt=1\. ms, but .* dt=0\.5 ms"):
+        bb.fit(trained[1], Finer(), inputs={"stim": "stimulus"}, output="out.o", progress=False)
 
 
 def test_nothing_to_train():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import brianbridge as bb
 from brianbridge import tasks
-from brianbridge.checks import CheckOptionError, reproduction, running
+from brianbridge.checks import CheckOptionError, options, reproduction
 from brianbridge.checks.keeping import Kept
 from brianbridge.checks.ladder import LADDER
 from brianbridge.checks.reproduction import ReportFileError, reproduce
@@ -218,9 +218,9 @@ def checked_options(sound):
     """A `check` that looks at what it is asked for, and has found this before."""
 
     def check(trained, task, *, ladder, only, dt, margins, seed, fine_tune, **_):
-        assert isinstance(task, tasks.Task) and 0 <= seed < running.MOST_SEEDS
-        running._margins(margins), running._seconds(dt, 1e-3)
-        running._updates(fine_tune, running._sizes(ladder), running._only(only))
+        assert isinstance(task, tasks.Task) and 0 <= seed < options.MOST_SEEDS
+        options.read_margins(margins), options.read_steps(dt, 1e-3)
+        options.read_updates(fine_tune, options.read_sizes(ladder), options.read_only(only))
         return SimpleNamespace(as_dict=lambda: sound)
 
     return check

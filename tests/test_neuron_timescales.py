@@ -49,7 +49,7 @@ def test_a_cue_is_no_memory(found):
 def test_counts_are_those_of_the_raster():
     trained, epochs = remembering_network(neurons=4), np.array([[10, 410], [50, 450], [0, 390]])
     trials = Waiting(500 * ms, neurons=4).trials(1, 3, 1 * ms)
-    simulated = bb.simulate(trained, replace(trials, epochs={"late": epochs}), random_seed=1, progress=False)
+    simulated = bb.simulate(trained, replace(trials, epochs={"late": epochs}), seed=1, progress=False)
     counts = timescales_of(simulated, "late", settle=30 * ms, bin=20 * ms).counts
     raster = simulated.raster("cells").values
     assert counts.shape == (3, 18, 4) and counts.sum() > 50
@@ -66,12 +66,12 @@ def test_the_fixation_is_made_longer_and_nothing_comes_after_it():
     trained = bb.Trained(
         model=model, task=task.name, arguments=task.arguments, inputs={"stimulus": "stimulus"}, output="out.o"
     )
-    _, trials = stationary_trials(trained, None, 20, None, 700.0, random_seed=1)
+    _, trials = stationary_trials(trained, None, 20, None, 700.0, seed=1)
     assert trials.steps == 700 and list(trials.epochs) == ["fixation"]
     number = conditions_of(trials)
     assert len(np.unique(number)) == 2  # what is shown is the context
     assert len(np.unique(number * 2 + trials.conditions["context"])) == 2
-    _, stimulus = stationary_trials(trained, None, 80, "stimulus", 700.0, random_seed=1)
+    _, stimulus = stationary_trials(trained, None, 80, "stimulus", 700.0, seed=1)
     assert stimulus.steps == 300 + 700
     assert len(np.unique(conditions_of(stimulus))) == 8  # inputs are noisy: context and both signs
     assert not conditions_of(stimulus[:20]).any()  # too few of each

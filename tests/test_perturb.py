@@ -301,10 +301,10 @@ def follower():
 def test_a_switch_is_judged_by_the_new_context_and_by_the_old_one(follower, epoch, new, old):
     # half of the trials have streams of one sign, for which both contexts ask the same answer
     switch = bb.perturb.switch_context(epoch)
-    found = bb.perturb.outcomes(follower, None, switch, 16, random_seed=1, progress=False)
+    found = bb.perturb.outcomes(follower, None, switch, 16, seed=1, progress=False)
     shares = {label: float(share[0]) for (label, _), share in found.share().items()}
     assert shares == {"none": 1, "switch the context": new, "switch the context, by the old context": old}
-    simulated = bb.simulate(follower, trials=16, perturbation=switch, random_seed=1, progress=False)
+    simulated = bb.simulate(follower, trials=16, perturbation=switch, seed=1, progress=False)
     assert simulated.accuracy == new
 
 
@@ -317,7 +317,7 @@ def test_without_another_context_the_old_one_judges(follower):
 
     task = bb.tasks.make(follower.task, **follower.arguments)
     found = bb.perturb.outcomes(
-        follower, Own(task), bb.perturb.switch_context("stimulus"), 16, random_seed=1, progress=False
+        follower, Own(task), bb.perturb.switch_context("stimulus"), 16, seed=1, progress=False
     )
     assert {label: float(share[0]) for (label, _), share in found.share().items()} == {
         "none": 1,
@@ -481,7 +481,7 @@ def test_figure_4_of_li2020_is_one_call():
         model=bb.load("li2020", cells=10), task=task.name, arguments=task.arguments,
         inputs={"stimulus": "stimulus"}, output="out.o",
     )  # fmt: skip
-    found = bb.perturb.li2020_figure4(trained, trials=2, together=2, random_seed=1, progress=False)
+    found = bb.perturb.li2020_figure4(trained, trials=2, together=2, seed=1, progress=False)
     perturbed = list(found.counts)[1:]
     assert len(perturbed) == 8 and {epoch for _, epoch in perturbed} == {"stimulus", "response"}
     axes = found.figure().axes

@@ -70,7 +70,7 @@ def test_units(surrogate):
         records["cells.v", ms]
     with pytest.raises(KeyError, match="cells.r was not recorded; recorded are cells.v, cells.spike"):
         records["cells.r"]
-    with pytest.raises(UnknownName, match="Did you mean cells.v"):
+    with pytest.raises(UnknownName, match="Did you mean 'cells.v'"):
         records["cells.vv"]
     assert records.dt == 1 * ms
     assert records.time[-1] == pytest.approx(4e-3)
@@ -150,7 +150,7 @@ def test_inputs_that_do_not_fit(surrogate, inputs, says):
 
 
 def test_an_input_that_is_unknown(surrogate):
-    with pytest.raises(UnknownName, match="they use: stim. Did you mean stim"):
+    with pytest.raises(UnknownName, match="they use: stim. Did you mean 'stim'"):
         surrogate({"stin": np.zeros((40, 1, 2))})
 
 
@@ -233,7 +233,7 @@ def test_initial_values_that_do_not_fit(surrogate, initial, says):
 
 
 def test_initial_names_that_are_unknown(surrogate):
-    with pytest.raises(UnknownName, match="Did you mean cells.v"):
+    with pytest.raises(UnknownName, match="Did you mean 'cells.v'"):
         surrogate(duration=1 * ms, initial={"cells.vv": 1})
 
 

@@ -57,7 +57,7 @@ def test_written_into_a_live_network(trained, trials, records):
 
 
 def test_finer_time_step_keeps_the_trial_and_holds_the_inputs(trained, trials):
-    simulated = bb.simulate(trained, trials, dt=0.5 * ms, random_seed=1, progress=False)
+    simulated = bb.simulate(trained, trials, dt=0.5 * ms, seed=1, progress=False)
     assert simulated.dt == pytest.approx(0.0005)
     assert simulated.steps == 2 * trials.steps
     assert simulated.outputs.shape == (trials.steps, 3, 1)
@@ -66,7 +66,7 @@ def test_finer_time_step_keeps_the_trial_and_holds_the_inputs(trained, trials):
 
 def test_fresh_noise_follows_the_seed(trained, trials):
     first, again, other = (
-        bb.simulate(trained, trials[:1], random_seed=seed, progress=False).outputs for seed in (1, 1, 2)
+        bb.simulate(trained, trials[:1], seed=seed, progress=False).outputs for seed in (1, 1, 2)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -106,7 +106,7 @@ def test_trials_side_by_side_take_the_same_steps(trained, trials, records):
 
 
 def test_copies_have_noise_of_their_own(trained, trials):
-    simulated = bb.simulate(trained, trials[[0, 0, 0]], random_seed=1, together=3, progress=False)
+    simulated = bb.simulate(trained, trials[[0, 0, 0]], seed=1, together=3, progress=False)
     rasters = [simulated.raster("cells", trial) for trial in range(3)]
     assert all(raster.any() for raster in rasters) and not np.array_equal(rasters[0], rasters[1])
 

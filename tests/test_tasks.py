@@ -346,6 +346,14 @@ def test_trials_that_disagree_are_refused(changes, message):
         small_trials(**changes)
 
 
+def test_values_at_the_ends_of_the_steps_of_trials():
+    trials = small_trials()
+    values = np.arange(4 * trials.steps)
+    assert_array_equal(trials.at_steps(values, trials.dt / 4), [3, 7, 11, 15])
+    assert_array_equal(trials.at_steps(values[:4], trials.dt), [0, 1, 2, 3])
+    assert_array_equal(trials.at_steps(values[:2], 2 * trials.dt), [0, 1])
+
+
 def test_unknown_epoch_suggests_one():
     with pytest.raises(ValueError, match="'respons'; did you mean 'response'"):
         small_trials().during("respons")

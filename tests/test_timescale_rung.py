@@ -10,14 +10,14 @@ from remembering_network import Waiting, remembering_network
 
 import brianbridge as bb
 from brianbridge.analysis import equivalence_of_median
-from brianbridge.checks import LADDER, mutants, running
+from brianbridge.checks import LADDER, mutants, options
 from brianbridge.checks.context import Sizes
 from brianbridge.checks.timescales import log_ratios
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "full", Sizes(trials=100, few=1, refinements=(1, 2), full=True))
+    monkeypatch.setitem(options.LADDERS, "full", Sizes(trials=100, few=1, refinements=(1, 2), full=True))
     monkeypatch.setattr(sys.modules["brianbridge.measurement.timescales"], "KNOWN", (0,))
 
 
@@ -30,7 +30,7 @@ def climb(trained, task=None, **options):
 
 
 def test_a_memory_in_steps_fails(monkeypatch):
-    monkeypatch.setitem(running.LADDERS, "full", Sizes(trials=60, few=1, refinements=(1, 2), full=True))
+    monkeypatch.setitem(options.LADDERS, "full", Sizes(trials=60, few=1, refinements=(1, 2), full=True))
     trained, task = remembering_network(120, neurons=14), Waiting(neurons=14)
     assert next(r.mutants for r in LADDER if r.number == 10) == ("decay_per_step",)
     report, check = climb(trained, task, model=mutants.decay_per_step(trained.model))

@@ -57,8 +57,8 @@ def test_without_a_network_everything_visible_is_wrapped():
 @pytest.mark.parametrize(
     "key, says",
     [
-        ("cells.tau_mm", "Did you mean cells.tau_m"),
-        ("cels.tau_m", "Did you mean cells.tau_m"),
+        ("cells.tau_mm", "Did you mean 'cells.tau_m'"),
+        ("cels.tau_m", "Did you mean 'cells.tau_m'"),
         ("rec.v_post", "write cells.v"),
         ("tau_sin", "Constants of the equations: sigma, tau_syn, v_rest"),
         ("cells.tau_syn", "train={'tau_syn': ...}"),

@@ -11,7 +11,8 @@ and fixes their criteria. What needs torch is in `surrogate_side`, and only ther
 
 from brianbridge.checks.checked_task import CheckedTaskError
 from brianbridge.checks.ladder import LADDER, Rung
+from brianbridge.checks.options import CheckOptionError
 from brianbridge.checks.reproduction import Reproduction, reproduce
-from brianbridge.checks.running import CheckOptionError, check
+from brianbridge.checks.running import check
 
 __all__ = ["LADDER", "CheckOptionError", "CheckedTaskError", "Reproduction", "Rung", "check", "reproduce"]

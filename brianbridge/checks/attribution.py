@@ -8,8 +8,8 @@ from brian2 import second
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, parse_string_equations
 from brian2.units.fundamentalunits import get_dimensions
 
-from brianbridge.checks.convergence import method_of
 from brianbridge.checks.finding import NotApplicable
+from brianbridge.checks.integrators import method_of
 from brianbridge.checks.thresholds import crossing
 from brianbridge.model.equation_text import has_differential_equations
 

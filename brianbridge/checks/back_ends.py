@@ -73,10 +73,9 @@ def measure(context):
         reason="; ".join(missing),
         data=data,
         tables=[
-            Table(
+            Table.of_rows(
                 "Back ends",
-                list(rows[0]),
-                [list(row.values()) for row in rows],
+                rows,
                 f"n = {len(trials)} trials with the same noise, from the same states; reference: numpy. "
                 "Largest differences of the outputs at any time, and of all states at the ends of trials.",
             )

@@ -140,7 +140,7 @@ class Context:
             # the model is kept beside its result: its id must not be given to another one
             self._simulated[key] = (
                 model,
-                self.run(model, trials, dt, random_seed=self.seed + 1000 * noise_seed),
+                self.run(model, trials, dt, seed=self.seed + 1000 * noise_seed),
             )
         return self._simulated[key][1]
 

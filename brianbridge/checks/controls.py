@@ -56,10 +56,9 @@ def measure(context):
         detects=f"{_smallest_advantage(len(correct), chance):.2g} points above shuffled labels",
         data={"trials": len(correct), "accuracy": float(correct.mean()), "controls": controls},
         tables=[
-            Table(
+            Table.of_rows(
                 "Controls",
-                list(controls[0]),
-                [list(row.values()) for row in controls],
+                controls,
                 f"The same n = {len(correct)} fresh trials in Brian2 at the training's dt; the trained "
                 f"network: {correct.mean():.0%} (95 % interval {low:.0%} to {high:.0%}). One-sided exact "
                 f"tests, paired by trial; shuffled labels: mean of {PERMUTATIONS} permutations.",

@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from brian2 import prefs, second
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, parse_string_equations
-from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
 
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
+from brianbridge.checks.integrators import method_of
 from brianbridge.garbage_collection import spared_from_collection
+from brianbridge.model.equation_text import has_differential_equations
 from brianbridge.model.groups import Neurons
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import rebuild
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import errors_by_dt
 
-__all__ = ["NOMINAL", "accepted_method", "draw", "isolated", "measure", "method_of"]
+__all__ = ["NOMINAL", "isolated", "measure", "plot"]
 
 #: Order of Brian2's integrators for equations without noise. (The deterministic part of milstein and heun is
 #: a step of Euler's.) ``exact`` has no error but rounding.
@@ -34,7 +35,7 @@ MOST = 200  # neurons of a group
 
 
 @dataclass(frozen=True)
-class Order:
+class MeasuredOrder:
     """One variable.
 
     Attributes
@@ -105,10 +106,7 @@ def measure(context):
 
 
 def _has_equations(group):
-    return isinstance(group, Neurons) and any(
-        equation.type == DIFFERENTIAL_EQUATION
-        for equation in parse_string_equations(group.equations).values()
-    )
+    return isinstance(group, Neurons) and has_differential_equations(group.equations)
 
 
 def isolated(group, method):
@@ -119,37 +117,6 @@ def isolated(group, method):
     text = re.sub(r",\s*unless refractory|unless refractory\s*,", "", text)
     text = re.sub(r"\bxi(_\w+)?\b", "(0*second**-0.5)", text)
     return replace(group, equations=text, events={}, codes={}, refractory=False, method=method, initial={})
-
-
-def method_of(model, name):
-    """The integrator that Brian2 takes for a group, where its user has named several.
-
-    Raises
-    ------
-    NotApplicable
-        For integrators of which no order is known.
-    """
-    group = model[name]
-    if isinstance(group.method, str):
-        return group.method
-    method = accepted_method(model, name, group.method)
-    if method is None:
-        raise NotApplicable("Brian2 has no integrator for it")
-    return method
-
-
-def accepted_method(model, name, candidates):
-    """The first integrator that can integrate a group; None if none can."""
-    whole = rebuild(model)
-    set_aside(whole.groups.values())
-    live = whole[name]
-    for candidate in candidates:
-        try:
-            StateUpdateMethod.stateupdaters[candidate](live.equations, live.variables)
-            return candidate
-        except UnsupportedEquationsException:
-            continue
-    return None
 
 
 def _orders(context, group, start):
@@ -180,7 +147,7 @@ def _orders(context, group, start):
         if used_errors.sum() < 3:
             continue  # at rest, or solved exactly
         slope = np.polyfit(np.log(dts[used_errors]), np.log(errors[used_errors]), 1)[0]
-        orders[f"{group.name}.{name}"] = Order(used, nominal, float(slope), 1e3 * dts, errors)
+        orders[f"{group.name}.{name}"] = MeasuredOrder(used, nominal, float(slope), 1e3 * dts, errors)
     if not orders:
         raise NotApplicable("its variables do not change, or without any error")
     return orders
@@ -221,7 +188,7 @@ def _numbers(neurons):
     return ", ".join(f"{name}: n = {n}" for name, n in groups.items())
 
 
-def draw(finding):
+def plot(finding):
     """Errors against the time step."""
     data = finding.data
     if not data.get("errors"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["SCALE", "distances", "spike_trains"]
+__all__ = ["SCALE", "distances"]
 
 SCALE = 0.01  # seconds: to move a spike so far costs as much as to delete it; the decay of its trace
 
@@ -22,35 +22,11 @@ def distances(first, second):
     """
     found = []
     for group in first.spikes:
-        a, b = spike_trains(first, group), spike_trains(second, group)
+        a, b = first.spike_trains(group), second.spike_trains(group)
         some = np.isfinite(a).any(axis=1) | np.isfinite(b).any(axis=1)
         found.append([_victor_purpura(a[some], b[some]), _van_rossum(a[some], b[some])])
     values = np.concatenate(found, axis=1) if found else np.empty((2, 0))
     return tuple(map(float, values.mean(axis=1))) if values.size else (np.nan, np.nan)
-
-
-def spike_trains(simulated, group):
-    """Spike times of every neuron in every trial.
-
-    Parameters
-    ----------
-    simulated : SimulatedTrials
-    group : str
-
-    Returns
-    -------
-    ndarray, shape (trials * neurons, spikes)
-        In seconds, ascending, filled up with NaN. A spike of a step has happened within it: its end is the
-        same time at every step.
-    """
-    spikes, n = simulated.spikes[group], simulated.sizes[group]
-    rows = spikes.trial.values * n + spikes.neuron.values
-    order = np.lexsort((spikes.step.values, rows))
-    counts = np.bincount(rows, minlength=len(simulated.trials) * n)
-    columns = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    trains = np.full((len(counts), counts.max(initial=0)), np.nan)
-    trains[rows[order], columns] = (spikes.step.values[order] + 1) * simulated.dt
-    return trains
 
 
 def _victor_purpura(a, b):

@@ -7,8 +7,8 @@ import numpy as np
 from brian2.equations.equations import parse_string_equations
 from brian2.units import second
 
-from brianbridge.checks.convergence import method_of
 from brianbridge.checks.finding import NotApplicable
+from brianbridge.checks.integrators import method_of
 from brianbridge.checks.noise import noise_places
 from brianbridge.model.description import TimedInput
 from brianbridge.model.equation_text import has_differential_equations, unit_text

@@ -42,16 +42,15 @@ def fine_tuning(context, dt):
 
 def table_of(data):
     """The accuracies as a table; none where fine-tuning was not run."""
-    rows = data.get("networks", [])
+    if "networks" not in data:
+        return []
     return [
-        Table(
+        Table.of_rows(
             "Fine-tuning at the finest time step",
-            list(row),
-            [list(row.values()) for row in rows],
+            data["networks"],
             f"{data['updates']} updates as in the training, with a tenth of its learning rates. The same "
             "fresh trials, in Brian2; Wilson's intervals.",
         )
-        for row in rows[:1]
     ]
 
 

@@ -37,8 +37,8 @@ class Kept:
             if kept["manifest sha256"] != self._fingerprint(rung):
                 return None
             finding = Finding.from_dict(kept["finding"])
-            if rung.draw:
-                rung.draw(finding)  # are all numbers there?
+            if rung.plot:
+                rung.plot(finding)  # are all numbers there?
             return finding
         except Exception:  # missing, damaged or of an earlier version: it is made anew
             return None

@@ -41,7 +41,7 @@ class Rung:
         The smallest effect that it shows, where that does not depend on the measurement.
     mutants : tuple of str
         Shipped mutants (see `mutants`) that must fail it.
-    draw : callable or None
+    plot : callable or None
         Takes the finding, returns captioned figures.
     left_out : str
         What the quick ladder leaves out of it.
@@ -61,7 +61,7 @@ class Rung:
     margin: float | None = None
     detects: str = ""
     mutants: tuple = ()
-    draw: Callable | None = None
+    plot: Callable | None = None
     left_out: str = ""
     quick: bool = True
     simulates_on: tuple = ("runtime",)
@@ -111,7 +111,7 @@ LADDER = (
         margin=0.2,
         detects="an order that is off by twice the margin",
         mutants=("integrator",),
-        draw=convergence.draw,
+        plot=convergence.plot,
     ),
     Rung(
         4,
@@ -122,7 +122,7 @@ LADDER = (
         "those at the coarsest step (of which less than one step counts as one)",
         margin=2.0,
         mutants=("integrator", "noise"),
-        draw=spike_times.draw,
+        plot=spike_times.plot,
         quick=False,
     ),
     Rung(
@@ -158,7 +158,7 @@ LADDER = (
         "times the distance between two draws of the noise (Victor and Purpura)",
         margin=1.0,
         mutants=("noise", "charge_per_step"),
-        draw=time_steps.draw,
+        plot=time_steps.plot,
         quick=False,
     ),
     Rung(
@@ -169,7 +169,7 @@ LADDER = (
         "at every dt as at the training's, within {points} points (paired equivalence tests, 5 %, Holm)",
         margin=0.1,
         mutants=("charge_per_step",),
-        draw=performance.draw,
+        plot=performance.plot,
         left_out="100 trials instead of 400, two time steps instead of up to five",
     ),
     Rung(
@@ -210,7 +210,7 @@ LADDER = (
         "{margin} of 0 (paired over neurons, equivalence by sign tests, 5 %)",
         margin=0.25,
         mutants=("decay_per_step",),
-        draw=timescales.draw,
+        plot=timescales.plot,
         quick=False,
     ),
 )

@@ -6,13 +6,14 @@ import numpy as np
 
 from brianbridge.analysis import equivalence_of_paired_proportions, holm, wilson_interval
 from brianbridge.checks.divergence import diverged, held_finite, with_lost_trials
+from brianbridge.checks.equivalence import equivalence_verdict
 from brianbridge.checks.finding import Finding, Table
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import accuracy_by_dt
 from brianbridge.simulation.result import OUTCOMES
 
-__all__ = ["draw", "equivalence_finding", "equivalence_verdict", "in_points", "measure"]
+__all__ = ["measure", "plot"]
 
 
 def measure(context):
@@ -67,59 +68,6 @@ def measure(context):
     )
 
 
-def equivalence_verdict(seen, p_value=None, level=0.05):
-    """Verdict and reason of a test of equivalence: a gap, and too few trials to tell, are not the same."""
-    p_value = seen.p_value if p_value is None else p_value
-    if p_value < level:
-        return "pass", ""
-    low, high = (100 * end for end in seen.interval)
-    interval = f"the 90 % interval of the difference is {low:+.1f} to {high:+.1f} points"
-    if low > 100 * seen.margin or high < -100 * seen.margin:
-        return "fail", f"it differs: {interval}"
-    return "fail", f"not shown with these trials: {interval}; more trials would tell"
-
-
-def in_points(seen):
-    """A difference of proportions in words."""
-    return f"{100 * seen.difference:+.1f} points"
-
-
-def equivalence_finding(correct, reference, margin, said, left=(), lost=(), **data):
-    """Whether as many of the same trials are correct as in a reference.
-
-    Parameters
-    ----------
-    correct, reference : bool array (trials,)
-    margin : float
-    said : str
-        The value of the finding, without the difference.
-    left : sequence of str
-        What else the reason says.
-    lost : dict of str to array (time, trial, output)
-        Outputs, by where they come from: diverged trials are counted, and more than the margin fail.
-    **data
-        For the JSON.
-
-    Returns
-    -------
-    Finding
-    """
-    seen = equivalence_of_paired_proportions(correct, reference, margin)
-    ending, reason = equivalence_verdict(seen)
-    counts = {where: int(diverged(output).sum()) for where, output in dict(lost).items()}
-    if counts:
-        ending, diverging = with_lost_trials(ending, counts, len(correct), margin)
-        left, data = [*diverging, *left], {**data, "diverged trials": list(counts.values())}
-    tested = {"90 % interval": list(seen.interval), "P (not equivalent)": seen.p_value}
-    return Finding(
-        ending,
-        value=f"{said}: {in_points(seen)}",
-        reason="; ".join(filter(None, [reason, *left])),
-        detects=f"a change of {50 * (seen.interval[1] - seen.interval[0]):.2g} points",
-        data={"trials": len(correct), **data, **tested},
-    )
-
-
 def _row(context, dt, correct, seen):
     simulated = context.simulated(None if np.isclose(dt, context.training_dt, rtol=1e-9) else dt)
     low, high = wilson_interval(correct.sum(), len(correct))
@@ -155,16 +103,15 @@ def _at(dt):
 
 
 def _table(rows):
-    return Table(
+    return Table.of_rows(
         "Task performance at each time step",
-        list(rows[0]),
-        [list(row.values()) for row in rows],
+        rows,
         "The same fresh trials at each step, in Brian2, noise drawn anew. Intervals of accuracy: Wilson; "
         "of the paired difference: Agresti and Min.",
     )
 
 
-def draw(finding):
+def plot(finding):
     """Accuracy against the time step."""
     rows = finding.data.get("steps", [])
     if len(rows) < 2:

@@ -1,8 +1,8 @@
 """Rung 9: what the network can do without."""
 
 from brianbridge import perturb
+from brianbridge.checks.equivalence import equivalence_finding
 from brianbridge.checks.finding import NotApplicable
-from brianbridge.checks.performance import equivalence_finding
 from brianbridge.checks.recurrence import recurrent_projections
 from brianbridge.model.equation_text import variable_dimensions
 
@@ -26,7 +26,7 @@ def measure(context):
     pruned = context.run(
         context.model,
         context.trials,
-        random_seed=context.seed,
+        seed=context.seed,
         perturbation=[perturb.prune(name, SHARE) for name in pruned_ones],
     )
     intact, correct = context.correct(whole.outputs), context.correct(pruned.outputs)

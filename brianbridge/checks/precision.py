@@ -3,8 +3,8 @@
 import numpy as np
 
 from brianbridge.analysis import equivalence_of_paired_proportions
+from brianbridge.checks.equivalence import equivalence_verdict, in_points
 from brianbridge.checks.finding import Finding
-from brianbridge.checks.performance import equivalence_verdict, in_points
 
 __all__ = ["measure"]
 

@@ -45,9 +45,8 @@ def _what_is_read(model, output):
 
 def _recorded(context, model, trials, variable, seed):
     """On the time step of the trials, as the output is."""
-    simulated = context.run(model, trials, random_seed=seed, record=[variable])
-    every = max(int(trials.dt / simulated.dt + 0.5), 1)
-    return simulated.states[variable].values[every - 1 :: every]
+    simulated = context.run(model, trials, seed=seed, record=[variable])
+    return trials.at_steps(simulated.states[variable].values, simulated.dt)
 
 
 def _ridge(regressors, targets, mask):

@@ -9,7 +9,8 @@ from brian2 import ms
 
 from brianbridge.checks.keeping import kept_model
 from brianbridge.checks.manifest import sha256_of_file
-from brianbridge.checks.running import MOST_SEEDS, MOST_UPDATES, check
+from brianbridge.checks.options import MOST_SEEDS, MOST_UPDATES
+from brianbridge.checks.running import check
 from brianbridge.tasks import make
 
 __all__ = ["Reproduction", "ReportFileError", "reproduce"]

@@ -6,34 +6,30 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from brian2 import second
-from brian2.units.fundamentalunits import have_same_dimensions
 from tqdm.auto import tqdm
 
 from brianbridge.checks.checked_task import name_of, task_of
-from brianbridge.checks.context import FULL, QUICK, Context
+from brianbridge.checks.context import Context
 from brianbridge.checks.finding import Finding, NotApplicable, NotRun
 from brianbridge.checks.keeping import Kept, keep_models, writing_into
 from brianbridge.checks.ladder import LADDER, wanted_rungs
 from brianbridge.checks.manifest import manifest_of, with_threads_of_torch
+from brianbridge.checks.options import (
+    read_margins,
+    read_only,
+    read_seed,
+    read_sizes,
+    read_steps,
+    read_untrained,
+    read_updates,
+)
 from brianbridge.file_locks import alone_with
 from brianbridge.report import Check, Report
-from brianbridge.spelling import closest
 from brianbridge.trained.network import Trained
 
-__all__ = ["CheckOptionError", "check", "report_of"]
+__all__ = ["check", "report_of"]
 
-LADDERS = {"quick": QUICK, "full": FULL}
-MOST_SEEDS = 2**31
-MOST_UPDATES = 10**6
-LARGEST_MARGIN = 1e6
-FINE_TUNED = "time_steps"  # the rung
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
-
-
-class CheckOptionError(ValueError):
-    """A check cannot be carried out as it was asked for."""
 
 
 def check(
@@ -109,21 +105,17 @@ def check(
     if not isinstance(trained, Trained):
         source = Path(trained)
         trained = Trained.load(source)
-    if not (isinstance(seed, int) and 0 <= seed < MOST_SEEDS):
-        raise CheckOptionError(
-            f"The seed is {seed!r:.60}; expected a whole number from 0 to {MOST_SEEDS - 1:,}."
-        )
-    only, sizes = _only(only), _sizes(ladder)
+    seed, only, sizes = read_seed(seed), read_only(only), read_sizes(ladder)
     context = Context(
         trained,
         task_of(trained) if task is None else task,
         model=model,
-        untrained=_untrained(untrained, trained.model),
-        dts=_seconds(dt, trained.model.dt),
+        untrained=read_untrained(untrained, trained.model),
+        dts=read_steps(dt, trained.model.dt),
         sizes=sizes,
-        margins=_margins(margins),
+        margins=read_margins(margins),
         seed=seed,
-        fine_tune=_updates(fine_tune, sizes, only),
+        fine_tune=read_updates(fine_tune, sizes, only),
     )
     manifest = manifest_of(context, ladder, only, source)
     if out is None:
@@ -146,85 +138,6 @@ def _climb(context, only, kept, progress):
             findings[rung.key] = kept.of(rung) or _climbed(rung, context)
             kept.keep(rung, findings[rung.key])
     return findings
-
-
-# -- what was asked for -------------------------------------------------------------------------------
-
-
-def _sizes(ladder):
-    if ladder not in LADDERS:
-        raise CheckOptionError(f"There is no ladder {ladder!r}; choose 'quick' or 'full'.")
-    return LADDERS[ladder]
-
-
-def _only(keys):
-    if keys is None:
-        return None
-    known = [rung.key for rung in LADDER]
-    for key in keys:
-        if key not in known:
-            raise CheckOptionError(_unknown("There is no check", key, known))
-    return sorted(keys)
-
-
-def _unknown(what, key, known):
-    close = closest(key, known)
-    hint = f" Did you mean {close!r}?" if close else ""
-    return f"{what} {key!r}; there are {', '.join(known)}.{hint}"
-
-
-def _margins(given):
-    default = {rung.key: rung.margin for rung in LADDER if rung.margin is not None}
-    for key, margin in (given or {}).items():
-        if key not in default:
-            raise CheckOptionError(_unknown("No check has a margin", key, default))
-        if not (isinstance(margin, int | float) and 0 < margin < LARGEST_MARGIN):
-            raise CheckOptionError(f"The margin of {key} is {margin!r:.60}; expected a positive number.")
-    return default | {key: float(margin) for key, margin in (given or {}).items()}
-
-
-def _untrained(model, trained):
-    if model is None or _parts(model) == _parts(trained):
-        return model
-    raise CheckOptionError(
-        "What was given as untrained is not this network before its training: it has other neurons, "
-        "projections or inputs."
-    )
-
-
-def _parts(model):
-    """What a network has before its training, too; which neurons are connected may be another draw."""
-    groups = {
-        group.name: (group.source[0], group.target[0]) if hasattr(group, "i") else group.n
-        for group in model.groups
-    }
-    return groups, {timed.name for timed in model.inputs}
-
-
-def _updates(number, sizes, only):
-    if not (isinstance(number, int) and 0 <= number <= MOST_UPDATES):
-        raise CheckOptionError(f"fine_tune={number!r:.60} is no number of updates.")
-    if number and FINE_TUNED not in [rung.key for rung in wanted_rungs(sizes.full, only, LADDER)]:
-        raise CheckOptionError(
-            f"Fine-tuning is a part of {FINE_TUNED!r}, which is not among these checks: it takes "
-            "ladder='full' (--ladder full), and no choice of others."
-        )
-    return number
-
-
-def _seconds(dt, training_dt):
-    if dt is None:
-        return None
-    if not have_same_dimensions(dt, second):
-        raise CheckOptionError(f"dt={dt!r:.60} is not in seconds; write dt=[1, 0.1]*ms.")
-    steps = np.atleast_1d(np.asarray(dt, dtype=float)).tolist()
-    for step in steps:
-        if not 0 < step < 1:
-            raise CheckOptionError(f"A time step of {step:g} s is none; write dt=[1, 0.1]*ms.")
-    return (training_dt, *(step for step in steps if abs(step - training_dt) > 1e-9 * training_dt))
-
-
-# -- what was found -----------------------------------------------------------------------------------
 
 
 def _climbed(rung, context):
@@ -298,7 +211,7 @@ def report_of(context, manifest, findings):
 
 
 def _figures(rung, finding):
-    return rung.draw(finding) if rung.draw else []
+    return rung.plot(finding) if rung.plot else []
 
 
 def _judged(figure, check):

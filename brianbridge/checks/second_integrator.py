@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from brianbridge.checks.convergence import accepted_method, method_of
 from brianbridge.checks.driven import held_noise, with_held_noise
+from brianbridge.checks.equivalence import equivalence_finding
 from brianbridge.checks.finding import NotApplicable
-from brianbridge.checks.performance import equivalence_finding
+from brianbridge.checks.integrators import accepted_method, method_of
 from brianbridge.model.equation_text import has_differential_equations
 
 __all__ = ["measure", "other_methods"]
@@ -24,7 +24,7 @@ def measure(context):
     noise = held_noise(held, context.trials, context.seed)
     trials = replace(context.trials, inputs={**context.trials.inputs, **noise})
     outputs = {
-        where: context.run(model, trials, more_inputs=tuple(noise), random_seed=context.seed).outputs
+        where: context.run(model, trials, more_inputs=tuple(noise), seed=context.seed).outputs
         for where, model in (("as trained", own), ("with the other method", other.with_method(methods)))
     }
     first, second = map(context.correct, outputs.values())

@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from brianbridge.checks.distances import spike_trains
 from brianbridge.checks.driven import driven_neurons, held_noise, spiking_neurons
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import errors_by_dt
 
-__all__ = ["draw", "first_two_spikes", "measure", "timing_errors"]
+__all__ = ["first_two_spikes", "measure", "plot", "timing_errors"]
 
 REFINEMENT = 8  # of the finest step, for the reference
 SPAN = 4  # the finest step is at most this part of the training's: an error that stays must show
@@ -56,10 +55,9 @@ def measure(context):
         "the first spikes or intervals",
         data={"trials": len(context.few), "counted": counted, "bounds (steps)": bounds, "steps": rows},
         tables=[
-            Table(
+            Table.of_rows(
                 "Spike times of driven neurons",
-                list(rows[0]),
-                [list(row.values()) for row in rows],
+                rows,
                 f"n = {len(context.few)} trials, neurons without their synapses, noise held like the inputs. "
                 f"Reference: {dts[-1] * 1e3 / REFINEMENT:g} ms. What one side only has is off by a trial.",
             )
@@ -92,7 +90,7 @@ def _first_two(context, model, noise, dt):
     """First two spikes of every driven neuron in every trial."""
     neurons, _ = driven_neurons(model, context.trials.dt)
     trials = replace(context.few, inputs={**context.few.inputs, **noise})
-    simulated = context.run(neurons, trials, dt, more_inputs=tuple(noise), random_seed=context.seed)
+    simulated = context.run(neurons, trials, dt, more_inputs=tuple(noise), seed=context.seed)
     groups = spiking_neurons(context.trained.model)
     return np.concatenate([first_two_spikes(simulated, group) for group in groups])
 
@@ -105,7 +103,7 @@ def first_two_spikes(simulated, group):
     ndarray, shape (trials*neurons, 2)
         Seconds; NaN for spikes that are missing.
     """
-    trains = spike_trains(simulated, group)[:, :2]
+    trains = simulated.spike_trains(group)[:, :2]
     return np.pad(trains, ((0, 0), (0, 2 - trains.shape[1])), constant_values=np.nan)
 
 
@@ -132,7 +130,7 @@ def timing_errors(times, reference, missing):
     return tuple(found)
 
 
-def draw(finding):
+def plot(finding):
     """Median errors against the time step."""
     rows = finding.data.get("steps")
     if not rows:

@@ -85,13 +85,12 @@ def both_precisions(trained, model, trials, seed):
     """
     spiking = [group.name for group in model.groups if "spike" in getattr(group, "events", {})]
     inputs = {name: trials.inputs[source] for name, source in trained.inputs.items()}
-    every = max(round(trials.dt / model.dt), 1)
     outputs, spikes, noise = [], [], None
     for dtype, network in ((torch.float32, trained.model), (torch.float64, model)):
         surrogate = Surrogate(network, dtype=dtype)
         records = surrogate(inputs, record=[trained.output, *spiking], noise=noise, seed=seed)
         noise = dict(records.noise)
-        outputs.append(records[trained.output].numpy()[every - 1 :: every].astype(float))
+        outputs.append(trials.at_steps(records[trained.output].numpy(), network.dt).astype(float))
         spikes.append([records[group].numpy() > 0.5 for group in spiking])
     differs = np.zeros(outputs[0].shape[1], bool)[None]
     if spiking:

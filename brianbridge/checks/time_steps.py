@@ -5,7 +5,7 @@ from brian2 import volt
 
 from brianbridge.analysis import interval_variability
 from brianbridge.checks.attribution import CAUSES, with_causes
-from brianbridge.checks.distances import distances, spike_trains
+from brianbridge.checks.distances import distances
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.fine_tuning import fine_tuning, table_of
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
@@ -16,7 +16,7 @@ from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import attribution_of_rates
 from brianbridge.simulation.initial_states import drawn_states
 
-__all__ = ["draw", "measure"]
+__all__ = ["measure", "plot"]
 
 NUDGE = 1e-12  # volts: 1e-9 mV
 ROUNDING = 1e-12  # of a mean: a spread below is none
@@ -36,21 +36,21 @@ def measure(context):
     if any(function != "randn" for function, _ in places.values()):
         raise NotApplicable("random numbers other than Gaussian noise (xi) have no path for several steps")
     factors = _factors(context)
-    course = _Course(context, factors[-1])
-    runs = {factor: course.run(context.model, factor) for factor in factors}
+    few = _FewTrials(context, factors[-1])
+    runs = {factor: few.run(context.model, factor) for factor in factors}
     reference, finest = runs[1], runs[factors[-1]]
     if not any(spikes.sizes["spike"] for spikes in reference.spikes.values()):
         raise NotApplicable("no neuron spikes at the training's time step")
     nudge, said = _nudge(context.model, reference)
     tuned, tuning = fine_tuning(context, finest.dt)
-    causes = _causes(context, course, reference, finest)
-    causes.append(_tuned_row(course, tuned, reference))
+    causes = _causes(context, few, reference, finest)
+    causes.append(_tuned_row(few, tuned, reference))
     data = {
         "trials": len(context.few),
         "steps": [_row(run, reference) for run in runs.values()],
-        "other noise": _distances(reference, course.with_other_noise()) if places else None,
+        "other noise": _distances(reference, few.with_other_noise()) if places else None,
         "nudge": {"by": said}
-        | (_distances(reference, course.run(context.model, 1, nudge)) if nudge else _distances()),
+        | (_distances(reference, few.run(context.model, 1, nudge)) if nudge else _distances()),
         "attribution": causes,
         "fine-tuning": tuning,
     }
@@ -90,7 +90,7 @@ def _tables(data):
     why = data["fine-tuning"].get("reason")
     noise = ", noise on the same Brownian path" if data["other noise"] else ""
     return [
-        _table(
+        Table.of_rows(
             "The network at finer time steps",
             data["steps"],
             f"n = {data['trials']} trials from the same states, inputs held{noise}. Distances: "
@@ -98,7 +98,7 @@ def _tables(data):
             "10 ms); effect sizes: Cohen's d of paired neurons, without a value where all neurons change by "
             "exactly as much.",
         ),
-        _table(
+        Table.of_rows(
             "What changes with the time step",
             data["attribution"],
             "At the finest step, one cause after the other made as at the training's step; last, the network "
@@ -117,7 +117,7 @@ def _factors(context):
     return [1, *factors]
 
 
-class _Course:
+class _FewTrials:
     """The same few trials at several time steps: from the same states, on the same Brownian path."""
 
     def __init__(self, context, finest):
@@ -208,7 +208,7 @@ def _statistics(run):
 
 def _variability(run, group):
     """CV of the intervals of every neuron in every trial: (trial, neuron)."""
-    trains = [train[np.isfinite(train)] for train in spike_trains(run, group)]
+    trains = [train[np.isfinite(train)] for train in run.spike_trains(group)]
     return interval_variability(trains).cv.reshape(len(run.trials), -1)
 
 
@@ -228,7 +228,7 @@ def _cohens_d(seen, before):
     return float(np.copysign(np.inf, mean)) if mean else 0.0  # all neurons change by exactly as much
 
 
-def _causes(context, course, reference, finest):
+def _causes(context, few, reference, finest):
     """Rate and distance at the finest step, with more and more causes undone."""
     rows = [_cause_row("training's step", reference, reference), _cause_row("as is", finest, reference)]
     model = context.model
@@ -237,16 +237,16 @@ def _causes(context, course, reference, finest):
         if changed is model:
             rows.append(_empty_row(f"{name}: nothing to change"))
         else:
-            rows.append(_cause_row(name, course.run(changed, course.finest), reference))
+            rows.append(_cause_row(name, few.run(changed, few.finest), reference))
         model = changed
     return rows
 
 
-def _tuned_row(course, tuned, reference):
+def _tuned_row(few, tuned, reference):
     """The network as it is, after fine-tuning."""
     if tuned is None:
         return _empty_row("fine-tuned: not run")
-    return _cause_row("fine-tuned", course.run(tuned, course.finest), reference)
+    return _cause_row("fine-tuned", few.run(tuned, few.finest), reference)
 
 
 def _empty_row(name):
@@ -258,11 +258,7 @@ def _cause_row(name, run, reference):
     return {"cause": name, "rate (Hz)": float(rates.mean())} | _distances(reference, run)
 
 
-def _table(title, rows, caption):
-    return Table(title, list(rows[0]), [list(row.values()) for row in rows], caption)
-
-
-def draw(finding):
+def plot(finding):
     """Rates and distances, cause after cause."""
     rows = finding.data.get("attribution")
     if not rows:

@@ -6,6 +6,7 @@ from brian2 import ms
 from brianbridge.analysis import equivalence_of_median
 from brianbridge.analysis.figures import paired_timescales
 from brianbridge.analysis.timescales import EVIDENCE
+from brianbridge.checks.equivalence import why_not_equivalent
 from brianbridge.checks.finding import Finding, NotApplicable, NotRun, verdict
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.measurement.stationary import stationary_trials
@@ -13,7 +14,7 @@ from brianbridge.measurement.timescale_report import rows_table
 from brianbridge.measurement.timescales import timescales_of
 from brianbridge.report import CaptionedFigure
 
-__all__ = ["draw", "log_ratios", "measure"]
+__all__ = ["log_ratios", "measure", "plot"]
 
 LENGTH, SETTLE = 1000, 200  # ms
 MOST_TRIALS = 200
@@ -42,13 +43,16 @@ def measure(context):
             "but they include neurons without memory as well."
         )
     found = equivalence_of_median(ratios, context.margins["timescales"])
+    reason = ""
+    if not found.equivalent:
+        reason = why_not_equivalent(found, "timescales differ", "the interval reaches beyond the margin")
     low, high = np.exp(found.interval)
     half = np.exp((found.interval[1] - found.interval[0]) / 2)
     return Finding(
         verdict(found.equivalent),
         value=f"median of {_text(seen[1])}, of {_text(seen[0])}; paired ratio {np.exp(found.difference):.3g} "
         f"(90 % {low:.3g} to {high:.3g}, n = {len(ratios)} neurons)",
-        reason=_reason(found),
+        reason=reason,
         detects=f"a change by a factor of {half:.3g}" if np.isfinite(half) else "none: too few pairs",
         data={
             "steps": seen,
@@ -81,7 +85,7 @@ def _measured(context):
         )
         found = []
         for dt in (None, context.finer[-1]):
-            simulated = context.run(context.model, trials, dt, random_seed=context.seed + len(found) * 1000)
+            simulated = context.run(context.model, trials, dt, seed=context.seed + len(found) * 1000)
             found.append(timescales_of(simulated, settle=SETTLE * ms, length=LENGTH * ms))
     except ValueError as why:
         raise NotRun(str(why)) from None
@@ -111,15 +115,6 @@ def log_ratios(first, second):
     return ratios[~np.isnan(ratios)]
 
 
-def _reason(found):
-    if found.equivalent:
-        return ""
-    low, high = found.interval
-    if low > found.margin or high < -found.margin:
-        return "timescales differ"
-    return "not shown with these trials: the interval reaches beyond the margin; more trials would tell"
-
-
 def _text(seen):
     return (
         f"{seen['corrected_ms']:.3g} ms at {seen['dt_ms']:g} ms ({seen['with_corrected']} with a memory; "
@@ -127,7 +122,7 @@ def _text(seen):
     )
 
 
-def draw(finding):
+def plot(finding):
     """Timescales at the finer step against those at the training's."""
     if "corrected (ms)" not in finding.data:
         return []

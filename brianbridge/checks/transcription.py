@@ -5,6 +5,8 @@ from brianbridge.comparison.agreement import Comparison
 
 __all__ = ["measure"]
 
+NONE = [{"object": "none"}]  # rows of a table
+
 
 def measure(context):
     """Surrogate in float64 and Brian2 at the training's time step, with frozen noise and inputs.
@@ -21,6 +23,9 @@ def measure(context):
     differing = sum(event["differing bins"] for event in events)
     worst = max((state["of its range"] for state in states), default=0.0)
     spikes = total.spikes
+    caption = (
+        f"n = {len(trials)} trials, every step; float64, Brian2's numpy target, the same random numbers."
+    )
     reason = "" if spikes else "no neuron spiked in these trials: this says little about synapses"
     return Finding(
         verdict(differing == 0 and worst <= margin),
@@ -29,8 +34,8 @@ def measure(context):
         reason=reason,
         data={"trials": len(trials), "steps": total.steps, "events": events, "states": states},
         tables=[
-            _table("Spikes in the surrogate and in Brian2", events, len(trials)),
-            _table("States in the surrogate and in Brian2", states, len(trials)),
+            Table.of_rows("Spikes in the surrogate and in Brian2", events or NONE, caption),
+            Table.of_rows("States in the surrogate and in Brian2", states or NONE, caption),
         ],
     )
 
@@ -61,10 +66,3 @@ def _states(comparison):
         for name, obj in comparison.objects.items()
         for variable, state in obj.states.items()
     ]
-
-
-def _table(title, rows, trials):
-    if not rows:
-        rows = [{"object": "none"}]
-    caption = f"n = {trials} trials, every step; float64, Brian2's numpy target, the same random numbers."
-    return Table(title, list(rows[0]), [list(row.values()) for row in rows], caption)

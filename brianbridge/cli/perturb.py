@@ -83,7 +83,7 @@ def _simulated(networks, action, arguments):
             action,
             arguments.trials,
             epochs=arguments.epoch,
-            random_seed=arguments.seed,
+            seed=arguments.seed,
             device=arguments.device,
             together=arguments.together,
             progress=False,

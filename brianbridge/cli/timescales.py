@@ -83,7 +83,7 @@ def _measured(trained, arguments):
             length=arguments.length * ms,
             settle=arguments.settle * ms,
             bin=arguments.bin * ms,
-            random_seed=arguments.seed,
+            seed=arguments.seed,
             dt=None if arguments.dt is None else arguments.dt * ms,
             device=arguments.device,
             progress=False,

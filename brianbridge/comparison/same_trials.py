@@ -92,9 +92,8 @@ def same_trials(trained, trials, *, live=None, record=(), seed=0):
         seed=seed,
     )
     noise = {name: values.numpy() for name, values in records.noise.items()}
-    every = max(round(trials.dt / trained.model.dt), 1)
     return SameTrials(
-        output=records[trained.output].numpy()[every - 1 :: every],
+        output=trials.at_steps(records[trained.output].numpy(), trained.model.dt),
         spikes={group: records[group].numpy() > 0.5 for group in spiking},
         states={name: records[name].numpy() for name in record},
         brian2=simulate(

@@ -13,7 +13,7 @@ __all__ = ["conditions_of", "stationary_trials"]
 FEWEST_ALIKE = 5  # trials of a condition, for its mean to be taken out
 
 
-def stationary_trials(trained, task, trials, epoch, length_ms, random_seed):
+def stationary_trials(trained, task, trials, epoch, length_ms, seed):
     """Trials of a task up to the end of one epoch, which lasts longer than in the task where it can.
 
     Parameters
@@ -27,7 +27,7 @@ def stationary_trials(trained, task, trials, epoch, length_ms, random_seed):
     length_ms : float
         How long the epoch of a built-in task is made. Trials that were drawn, and tasks of the user's own,
         have the length that they have.
-    random_seed : int
+    seed : int
 
     Returns
     -------
@@ -35,13 +35,13 @@ def stationary_trials(trained, task, trials, epoch, length_ms, random_seed):
     trials : Trials
         Without those that do not have the epoch. Their only epoch.
     """
-    task, drawn = asked_trials(trained, task, trials, random_seed)
+    task, drawn = asked_trials(trained, task, trials, seed)
     built_in = isinstance(task, BuiltInTask) and not isinstance(trials, Trials) and drawn is not trials
     if epoch is None:
         epoch = task.order[0] if built_in else next(iter(drawn.epochs), "")
     if built_in and epoch in task.order:
         task = type(task)(**task.arguments | {epoch: length_ms * ms})
-        task, drawn = asked_trials(trained, task, trials, random_seed)
+        task, drawn = asked_trials(trained, task, trials, seed)
     if not drawn.during(epoch).any():
         raise ValueError(f"No trial has the epoch {epoch!r}.")
     return task, _up_to(drawn[drawn.during(epoch).any(axis=0)], epoch)

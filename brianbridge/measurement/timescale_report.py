@@ -10,7 +10,7 @@ from brianbridge.atomic_files import write_together
 from brianbridge.figure_style import EXCITATORY, INK, UNSIGNED, figure_style, new_figure
 from brianbridge.report import CaptionedFigure, Report, Table
 
-__all__ = ["draw", "report", "rows_table", "save", "summary_text"]
+__all__ = ["plot", "report", "rows_table", "save", "summary_text"]
 
 COLOURS = {"published": EXCITATORY, "corrected": INK}
 FEWEST = 5  # neurons of which a median is drawn
@@ -30,7 +30,7 @@ def report(found, title="Timescales"):
     """
     seen = found.summary
     captioned = CaptionedFigure(
-        draw(found),
+        plot(found),
         f"n = {seen['neurons']} neurons, {seen['trials']} trials. Left: estimates of the neurons that have "
         f"one. Middle: medians from the first trials only, where at least {FEWEST} neurons have one. Right: "
         "medians of simulated Poisson neurons of a known timescale; dashed: the truth.",
@@ -63,8 +63,10 @@ def report(found, title="Timescales"):
 
 def rows_table(title, rows, caption):
     """A table of rows such as `NeuronTimescales.rows`; what is not a number is left blank."""
-    rows = [{name: "" if value != value else value for name, value in row.items()} for row in rows]
-    return Table(title, [_heading(name) for name in rows[0]], [list(row.values()) for row in rows], caption)
+    blanked = [
+        {_heading(name): "" if value != value else value for name, value in row.items()} for row in rows
+    ]
+    return Table.of_rows(title, blanked, caption)
 
 
 def _heading(name):
@@ -115,7 +117,7 @@ def save(found, folder, title="Timescales"):
     writer = csv.DictWriter(text, list(found.rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(found.rows)
-    draw(found).savefig(picture, format="png", dpi=200)
+    plot(found).savefig(picture, format="png", dpi=200)
     files = {
         folder / "neurons.csv": text.getvalue().encode(),
         folder / "timescales.png": picture.getvalue(),
@@ -125,7 +127,7 @@ def save(found, folder, title="Timescales"):
 
 
 @figure_style()
-def draw(found):
+def plot(found):
     """Histogram of both estimates, their medians by number of trials, and what known timescales read.
 
     Parameters

@@ -164,7 +164,7 @@ def timescales(
     length=1 * second,
     settle=200 * ms,
     bin=50 * ms,
-    random_seed=0,
+    seed=0,
     **settings,
 ):
     """Measure the timescale of each spiking neuron of a trained network, as published and corrected.
@@ -185,7 +185,7 @@ def timescales(
         Spikes of this time before are not counted: trials begin in a state that is always the same.
     bin : Quantity
         Width of the bins.
-    random_seed : int
+    seed : int
         Of trials and noise.
     **settings
         For `simulate`: ``device``, ``dt`` and so on.
@@ -204,12 +204,10 @@ def timescales(
     Estimates are those of `brianbridge.analysis.fit_timescales`. Kim & Sejnowski (2019) count spikes of 50
     trials in 20 bins of 50 ms of the fixation.
     """
-    task, shown = stationary_trials(
-        trained, task, trials, epoch, float(length / ms + settle / ms), random_seed
-    )
+    task, shown = stationary_trials(trained, task, trials, epoch, float(length / ms + settle / ms), seed)
     if settings.get("device", "runtime") == "runtime" and "live" not in settings:
         settings.setdefault("together", side_by_side(trained.model, len(shown)))
-    found = simulate(trained, task, shown, random_seed=random_seed, **settings)
+    found = simulate(trained, task, shown, seed=seed, **settings)
     return timescales_of(found, settle=settle, length=length, bin=bin)
 
 

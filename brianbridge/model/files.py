@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
+import brian2
 import numpy as np
-from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, get_device, prefs, second, seed
+from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, get_device, prefs, second
 from brian2.devices.device import runtime_device
 from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit
 
@@ -21,7 +22,7 @@ from brianbridge.model.low_rank import LowRank, with_modes
 from brianbridge.model.quantities import read_quantity
 from brianbridge.model.rebuild import set_aside
 from brianbridge.model.text_limits import check_code, check_equations
-from brianbridge.spelling import closest
+from brianbridge.spelling import hint
 
 __all__ = ["ModelFileError", "equations_folder", "load_model", "model_names"]
 
@@ -100,9 +101,10 @@ def _path(name):
         raise ModelFileError(f"{path} is a trained network; read it with bb.Trained.load().")
     path = equations_folder() / f"{name}.toml"
     if not path.is_file() or path.stem not in model_names():
-        close = closest(str(name), model_names())
-        hint = f" Did you mean {close!r}?" if close else ""
-        raise ModelFileError(f"There is no model {str(name)!r}; known are {', '.join(model_names())}.{hint}")
+        known = model_names()
+        raise ModelFileError(
+            f"There is no model {str(name)!r}; known are {', '.join(known)}.{hint(name, known)}"
+        )
     return path
 
 
@@ -146,14 +148,14 @@ def _laid_over(common, own):
 
 
 @contextlib.contextmanager
-def _left_as_found(random_seed):
+def _left_as_found(seed):
     """Random numbers follow the seed; the generators of numpy and Brian2 and the target are left as found."""
     if get_device() is not runtime_device:
         raise ModelFileError("Load models before set_device(...): their values are drawn when they are read.")
     target, state = prefs.codegen.target, runtime_device.get_random_state()
     prefs.codegen.target = "numpy"  # the one whose random numbers follow the seed everywhere
     try:
-        seed(random_seed)
+        brian2.seed(seed)
         yield
     finally:
         prefs.codegen.target = target
@@ -180,10 +182,8 @@ class _Reader:
             self.fail(where, f"expected a table, found {table!r:.80}.")
         for key in table:
             if allowed is not None and key not in allowed:
-                close = closest(key, allowed)
-                known = ", ".join(sorted(allowed))
-                hint = f"Did you mean {close!r}?" if close else f"Known are {known}."
-                self.fail(where, f"unknown key {key!r}. {hint}")
+                said = hint(key, allowed) or f" Known are {', '.join(sorted(allowed))}."
+                self.fail(where, f"unknown key {key!r}.{said}")
         return table
 
     def text(self, where, table, key, default=None):
@@ -289,10 +289,10 @@ class _Reader:
         """Number of neurons of every group."""
         for name, size in self.sizes.items():
             if name not in groups:
-                close = closest(name, groups)
-                hint = f" Did you mean {close!r}?" if close else ""
-                known = ", ".join(groups)
-                raise ModelFileError(f"{self.path.name} has no group {name!r}; its groups are {known}.{hint}")
+                raise ModelFileError(
+                    f"{self.path.name} has no group {name!r}; its groups are {', '.join(groups)}."
+                    + hint(name, groups)
+                )
             self._size(f"{name}=", size)
         stated = {name: self.table(f"groups.{name}", table).get("n") for name, table in groups.items()}
         sizes = stated | self.sizes
@@ -411,9 +411,8 @@ class _Reader:
         ]:
             place = f"{where}.{key}.{variable}"
             if variable not in group.variables:
-                close = closest(variable, group.equations)
-                hint = f" Did you mean {close!r}?" if close else ""
-                self.fail(place, f"the equations do not define {variable!r}.{hint}")
+                said = hint(variable, group.equations)
+                self.fail(place, f"the equations do not define {variable!r}.{said}")
             if key == "initial" and variable in flagged:
                 self.fail(place, f"{variable!r} is trainable: its start is given under values, once for all.")
             in_turn = value if key == "values" and isinstance(value, list) else [value]

@@ -6,7 +6,7 @@ from brian2 import Subgroup, TimedArray
 from brian2.core.variables import VariableView
 
 from brianbridge.model.members import MONITORS
-from brianbridge.spelling import closest
+from brianbridge.spelling import hint
 
 __all__ = ["UnknownName", "caller_names", "input_name", "monitor_name", "trainable_name", "variable_name"]
 
@@ -111,9 +111,9 @@ def input_name(key, model):
             if timed.brian_name == key.name or caller_names().get(timed.name) is key:
                 return timed.name
     shown = key.name if isinstance(key, TimedArray) else repr(key)
-    hint = _did_you_mean(str(key), names) if isinstance(key, str) else ""
+    said = _suggestion(key, names) if isinstance(key, str) else ""
     known = ", ".join(names) or "none"
-    raise UnknownName(f"The equations of this model use no TimedArray {shown}; they use: {known}.{hint}")
+    raise UnknownName(f"The equations of this model use no TimedArray {shown}; they use: {known}.{said}")
 
 
 def monitor_name(key, model):
@@ -218,8 +218,8 @@ def _variables(model):
 
 def _no_group(group, variable, known):
     texts = sorted(f"{name}.{v}" for name, variables in known.items() for v in variables)
-    hint = _did_you_mean(f"{group}.{variable}", texts) if variable else _did_you_mean(group, known)
-    return f"The model has no group {group!r}; its groups are {', '.join(known)}.{hint}"
+    said = _suggestion(f"{group}.{variable}", texts) if variable else _suggestion(group, known)
+    return f"The model has no group {group!r}; its groups are {', '.join(known)}.{said}"
 
 
 def _no_variable(group, variable, known, model):
@@ -230,13 +230,12 @@ def _no_variable(group, variable, known, model):
             return f"{group}.{variable} is a variable of {owner!r}; write {owner}.{base}."
     if variable == "spike":
         return f"{group} has no threshold and therefore no spikes; name one of its variables."
-    hint = _did_you_mean(f"{group}.{variable}", sorted(f"{group}.{v}" for v in known[group]))
-    return f"{group} has no variable {variable!r} that can be named.{hint}"
+    said = _suggestion(f"{group}.{variable}", [f"{group}.{v}" for v in known[group]])
+    return f"{group} has no variable {variable!r} that can be named.{said}"
 
 
-def _did_you_mean(wanted, texts):
+def _suggestion(wanted, texts):
+    """What may have been meant, or what there is."""
     texts = sorted(texts)
-    close = closest(wanted, texts)
-    if close:
-        return f" Did you mean {close}?"
-    return f" It has {', '.join(texts[:12])}{', ...' if len(texts) > 12 else ''}." if texts else ""
+    listed = f" It has {', '.join(texts[:12])}{', ...' if len(texts) > 12 else ''}." if texts else ""
+    return hint(wanted, texts) or listed

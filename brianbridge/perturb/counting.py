@@ -94,7 +94,7 @@ class Outcomes:
         return f"<Outcomes: {len(self.networks)} networks, {self.trials} trials, {perturbed} perturbations>"
 
 
-def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, random_seed=0, **settings):
+def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, seed=0, **settings):
     """Simulate networks without and with perturbations, the same trials with the same seeds, and count.
 
     Parameters
@@ -109,7 +109,7 @@ def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, 
     epochs : str or sequence of str, optional
         Each perturbation is done during each of these epochs, one at a time; default is as the perturbations
         say.
-    random_seed : int
+    seed : int
         Of trials and noise.
     **settings
         For `simulate`: ``device``, ``dt``, ``together``, ``progress`` and so on.
@@ -130,15 +130,15 @@ def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, 
     planned = _planned(perturbations, epochs)
     decisions = {}
     for number, trained in enumerate(networks.values()):
-        seed = random_seed + number * 10**6
-        own_task, shown = asked_trials(trained, task, trials, seed)
+        own_seed = seed + number * 10**6
+        own_task, shown = asked_trials(trained, task, trials, own_seed)
         with keep_builds() if settings.get("device", "").endswith("standalone") else nullcontext():
-            plain = simulate(trained, own_task, shown, random_seed=seed, **settings)
+            plain = simulate(trained, own_task, shown, seed=own_seed, **settings)
             decisions.setdefault((NONE, ""), []).append(plain.decisions.values)
             for (label, epoch), together in planned.items():
                 together = [one.resolved(trained.model, plain) for one in together]
                 perturbed = simulate(
-                    trained, own_task, shown, perturbation=together, random_seed=seed, **settings
+                    trained, own_task, shown, perturbation=together, seed=own_seed, **settings
                 )
                 decisions.setdefault((label, epoch), []).append(perturbed.decisions.values)
                 if any(one.judges_anew(own_task) for one in together):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brianbridge.atomic_files import write_together
-from brianbridge.spelling import closest
+from brianbridge.spelling import hint
 
 from .page import render_page
 from .plain_json import json_text, plain
@@ -75,8 +75,7 @@ def _unknown_verdict(name, verdict):
     )
     if isinstance(verdict, bool) or type(verdict).__name__ == "bool":  # also numpy's
         return message + " Write verdict='pass' if ok else 'fail'."
-    close = closest(verdict, VERDICTS)
-    return message + (f" Did you mean {close!r}?" if close else "")
+    return message + hint(verdict, VERDICTS)
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,11 @@ class Table:
                     f"Row {number} of the table {self.title!r} has {len(row)} entries, "
                     f"but the table has {len(self.columns)} columns: {list(self.columns)}."
                 )
+
+    @classmethod
+    def of_rows(cls, title, rows, caption=""):
+        """A table of dicts that have the same keys, which become the column headings."""
+        return cls(title, list(rows[0]), [list(row.values()) for row in rows], caption)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from brian2 import prefs
 
-from brianbridge.simulation.standalone import SEED, DeviceMissing, Program, keep_builds, kept_builds
+from brianbridge.simulation.standalone import SEED, CompiledNetwork, DeviceMissing, keep_builds, kept_builds
 
 __all__ = ["compile_network", "run"]
 
@@ -40,8 +40,8 @@ def run(job, *, progress=True):
     check_compiler()
     _check_card()
     with kept_builds() or keep_builds() as builds:
-        program = builds.program(job, "cuda_standalone", lambda folder: compile_network(job, folder))
-        return program.run(job, 1, progress)
+        network = builds.network(job, "cuda_standalone", lambda folder: compile_network(job, folder))
+        return network.run(job, 1, progress)
 
 
 def compile_network(job, folder):
@@ -55,12 +55,12 @@ def compile_network(job, folder):
 
     Returns
     -------
-    Program
+    CompiledNetwork
     """
     check_compiler()
     folder.mkdir(parents=True, exist_ok=True)
     with _settings(folder):
-        return Program(job, folder, "cuda_standalone", CUDA_SEED)
+        return CompiledNetwork(job, folder, "cuda_standalone", CUDA_SEED)
 
 
 def check_compiler():

@@ -8,7 +8,7 @@ from brianbridge.model.rebuild import rebuild, set_aside
 __all__ = ["drawn_states"]
 
 
-def drawn_states(model, trials, random_seed):
+def drawn_states(model, trials, seed):
     """Draw the states that start with an expression (``group.initial``), for each trial.
 
     Brian2 evaluates these expressions anew in every run, and its devices draw different numbers from one
@@ -19,7 +19,7 @@ def drawn_states(model, trials, random_seed):
     model : Model
     trials : int
         How many.
-    random_seed : int
+    seed : int
         For the random numbers.
 
     Returns
@@ -30,7 +30,7 @@ def drawn_states(model, trials, random_seed):
     live = rebuild(model)
     set_aside(live.groups.values())
     drawn = {f"{group.name}.{variable}": [] for group in model.groups for variable in group.initial}
-    brian2.seed(random_seed)
+    brian2.seed(seed)
     for _ in range(trials):
         for group in model.groups:
             for variable, expression in group.initial.items():

@@ -128,6 +128,28 @@ class SimulatedTrials:
         raster = _named(raster, ("time", "trial", "neuron"), self.dt, name=group)
         return raster if trial is None else raster.isel(trial=trial, drop=True)
 
+    def spike_trains(self, group):
+        """Spike times of every neuron in every trial.
+
+        Parameters
+        ----------
+        group : str
+
+        Returns
+        -------
+        ndarray, shape (trials * neurons, spikes)
+            In seconds, ascending, filled up with NaN. A spike of a step has happened within it: its end is
+            the same time at every step.
+        """
+        spikes, n = self.spikes[group], self.sizes[group]
+        rows = spikes.trial.values * n + spikes.neuron.values
+        order = np.lexsort((spikes.step.values, rows))
+        counts = np.bincount(rows, minlength=len(self.trials) * n)
+        columns = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        trains = np.full((len(counts), counts.max(initial=0)), np.nan)
+        trains[rows[order], columns] = (spikes.step.values[order] + 1) * self.dt
+        return trains
+
     def rates(self, group):
         """Mean firing rate of every neuron over all trials in Hz: axis (neuron,)."""
         counts = np.bincount(self.spikes[group].neuron, minlength=self.sizes[group])
@@ -166,12 +188,11 @@ def collect(job, recorded, trials, task, device):
     values = {name: np.stack([trial.values[name] for trial in recorded], axis=1) for name in job.record}
     units = {name: _unit(job.model.dimensions(tuple(name.split(".", 1)))) for name in job.record}
     output = job.record[0]
-    per_step = max(int(trials.dt / dt + 0.5), 1)
     return SimulatedTrials(
         trials=trials,
         task=task,
         outputs=_named(
-            values[output][per_step - 1 :: per_step],
+            trials.at_steps(values[output], dt),
             ("time", "trial", "output"),
             trials.dt,
             units[output],

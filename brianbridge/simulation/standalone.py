@@ -26,7 +26,7 @@ from brianbridge.simulation.job import Recorded, input_rows
 from brianbridge.simulation.runtime import LAST
 from brianbridge.termination import cleaned_up
 
-__all__ = ["SEED", "DeviceMissing", "Program", "keep_builds", "kept_builds", "run"]
+__all__ = ["SEED", "CompiledNetwork", "DeviceMissing", "keep_builds", "kept_builds", "run"]
 
 SEED = "BRIANBRIDGE_SEED"
 PREFIX = "brianbridge_"  # of the folders in which networks are compiled
@@ -64,10 +64,10 @@ def run(job, *, processes=None, progress=True):
     """
     _check_compiler()
     with kept_builds() or keep_builds() as builds:
-        program = builds.program(
-            job, "cpp_standalone", lambda folder: Program(job, folder, "cpp_standalone", CPP_SEED)
+        network = builds.network(
+            job, "cpp_standalone", lambda folder: CompiledNetwork(job, folder, "cpp_standalone", CPP_SEED)
         )
-        return program.run(job, processes or cores(), progress)
+        return network.run(job, processes or cores(), progress)
 
 
 def cores():
@@ -106,7 +106,7 @@ def keep_builds():
 
         with bb.keep_builds():
             for seed in range(10):
-                bb.simulate(trained, task, device="cpp_standalone", random_seed=seed)
+                bb.simulate(trained, task, device="cpp_standalone", seed=seed)
     """
     _remove_abandoned()
     with (
@@ -137,14 +137,14 @@ class _Builds:
     """Compiled networks by their code, the device and how it compiles."""
 
     def __init__(self, folder):
-        self.folder, self.programs = folder, {}
+        self.folder, self.networks = folder, {}
 
-    def program(self, job, device, build):
+    def network(self, job, device, build):
         key = _code(job), device, _compiling()
-        if key not in self.programs:
-            folder = self.folder / f"build_{len(self.programs)}"
-            self.programs[key] = build(folder)
-        return self.programs[key]
+        if key not in self.networks:
+            folder = self.folder / f"build_{len(self.networks)}"
+            self.networks[key] = build(folder)
+        return self.networks[key]
 
 
 def _code(job):
@@ -169,7 +169,7 @@ def _compiling():
 # -- one compiled network -----------------------------------------------------------------------------
 
 
-class Program:
+class CompiledNetwork:
     """A network that was compiled for a standalone device.
 
     Parameters

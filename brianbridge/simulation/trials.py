@@ -29,7 +29,7 @@ def simulate(
     record=(),
     noise=None,
     initial=None,
-    random_seed=None,
+    seed=None,
     live=None,
     target=None,
     together=1,
@@ -63,9 +63,9 @@ def simulate(
     initial : dict of str to ndarray, shape (trials, n), optional
         States at the beginning of each trial, SI, by ``'group.variable'``; the others start as the model
         says.
-    random_seed : int, optional
-        Draws the trials and seeds the noise: trial k has ``random_seed + k``. Devices draw different numbers
-        from one seed.
+    seed : int, optional
+        Draws the trials and seeds the noise: trial k has ``seed + k``. Devices draw different numbers from
+        one seed.
     live : Live, optional
         Runtime: the network to run, into which the trained values were written; default is one built for
         this purpose.
@@ -93,7 +93,7 @@ def simulate(
         If the device cannot be used here; the message says what to install.
     """
     settings = _settings(device, live=live, target=target, together=together, processes=processes)
-    task, trials = asked_trials(trained, task, trials, random_seed)
+    task, trials = asked_trials(trained, task, trials, seed)
     model = trained.model if dt is None else trained.model.with_dt(seconds_of(dt))
     model = model if method is None else model.with_method(method)
     perturbations = _listed(perturbation)
@@ -111,7 +111,7 @@ def simulate(
         record=tuple(dict.fromkeys([trained.output, *(_name(key, model) for key in record)])),
         noise=dict(noise or {}),
         initial={name: np.asarray(values) for name, values in (initial or {}).items()},
-        seed=random_seed,
+        seed=seed,
     )
     return collect(job, _run(device, job, settings, progress), trials, task, device)
 
@@ -148,7 +148,7 @@ def _settings(device, **given):
     return given
 
 
-def asked_trials(trained, task, trials, random_seed):
+def asked_trials(trained, task, trials, seed):
     """The task, if one is known, and the trials: what `simulate` makes of what it is given."""
     if isinstance(task, Trials):
         task, trials = None, task
@@ -163,7 +163,7 @@ def asked_trials(trained, task, trials, random_seed):
             f"The network was trained on {trained.task or 'a task without a name'!r}, which is none of the "
             "built-in tasks: hand it over, bb.simulate(trained, task, trials)."
         )
-    return task, task.trials(np.random.default_rng(random_seed), trials, _trials_dt(trained))
+    return task, task.trials(np.random.default_rng(seed), trials, _trials_dt(trained))
 
 
 def _own_task(trained):

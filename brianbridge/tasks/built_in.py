@@ -14,7 +14,7 @@ from brianbridge.tasks.arguments import (
     written_arguments,
 )
 from brianbridge.tasks.conditions import only, spread
-from brianbridge.tasks.course import Course
+from brianbridge.tasks.course import TrialCourse
 from brianbridge.tasks.decisions import read_output
 from brianbridge.tasks.durations import draw
 from brianbridge.tasks.epochs import lay_out
@@ -123,7 +123,7 @@ class BuiltInTask:
         return spread(rng, batch, only(self.conditions, **wanted))
 
     def lay(self, course):
-        """Lay signals along a `Course`: a dict of inputs, the targets, the mask."""
+        """Lay signals along a `TrialCourse`: a dict of inputs, the targets, the mask."""
         raise NotImplementedError
 
     def judge(self, output, trials):
@@ -155,7 +155,7 @@ class BuiltInTask:
             for name, duration in self.durations(conditions).items():
                 drawn = duration if isinstance(duration, Quantity) else draw(duration, rng, batch, dt)
                 durations[name] = drawn * self.takes_place(name, conditions)
-            course = Course(rng, dt, lay_out(durations, batch, dt), conditions)
+            course = TrialCourse(rng, dt, lay_out(durations, batch, dt), conditions)
             inputs, targets, mask = self.lay(course)
             return Trials(inputs, targets, mask, course.epochs, conditions, float(dt), dict(self.channels))
 

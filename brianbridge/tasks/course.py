@@ -10,7 +10,7 @@ from brianbridge.tasks.streams import held
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class TrialCourse:
     """What a task lays its inputs and targets along.
 
     Parameters

@@ -133,6 +133,24 @@ class Trials:
         """Return when an epoch begins and ends in each trial: Quantity, shape (batch, 2)."""
         return self._epoch(epoch) * self.dt * second
 
+    def at_steps(self, values, dt):
+        """Select what a simulation of these trials holds at the end of each of their steps.
+
+        Parameters
+        ----------
+        values : array (time, ...)
+            At the end of every step of the simulation.
+        dt : float
+            Of the simulation, in seconds.
+
+        Returns
+        -------
+        array (steps, ...)
+            A view.
+        """
+        every = max(int(self.dt / dt + 0.5), 1)
+        return values[every - 1 :: every]
+
     def _epoch(self, name):
         if name not in self.epochs:
             raise ValueError(f"the trials have no epoch {name!r}; {did_you_mean(name, self.epochs)}")

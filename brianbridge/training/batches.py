@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from brian2.units import second
 from brian2.units.fundamentalunits import Quantity
 from brian2.units.stdunits import ms
 
@@ -91,8 +92,15 @@ class Batches:
         ------
         UnknownName
             If they lack an input.
+        ValueError
+            If they have another time step.
         """
         trials = self.task.trials(rng, batch, self.dt)
+        if not np.isclose(trials.dt, float(self.dt), rtol=1e-6, atol=0):
+            raise ValueError(
+                f"The task was asked for trials with dt={self.dt}, but made them with "
+                f"dt={trials.dt * second}."
+            )
         missing = set(self.wiring.values()) - set(trials.inputs)
         if missing:
             unknown = ", ".join(map(repr, sorted(missing)))
@@ -150,8 +158,7 @@ class Batches:
         return [Quantity(count * dt, dim=ms.dim) for count in counts]
 
     def _on_the_trials_step(self, recorded, trials):
-        every = round(float(self.dt) / float(self.surrogate.dt))
-        output = recorded[every - 1 :: every]
+        output = trials.at_steps(recorded, float(self.surrogate.dt))
         if tuple(output.shape) != trials.targets.shape:
             raise ValueError(
                 f"{self.output} has the shape {tuple(output.shape)}, (time, batch, n), but the targets of "

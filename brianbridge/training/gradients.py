@@ -8,7 +8,7 @@ import torch
 import brianbridge
 from brianbridge.model.constraints import Bounds, Positive
 
-__all__ = ["Watch", "check_reach", "not_finite"]
+__all__ = ["GradientWatch", "check_reach", "not_finite"]
 
 PATIENCE = 5  # updates without any gradient before a warning
 MILLIONTH = 1e-6
@@ -50,7 +50,7 @@ def not_finite(surrogate, loss, update):
     return None
 
 
-class Watch:
+class GradientWatch:
     """Warns once of parameters that learn nothing, and once of gradients that are too steep to follow.
 
     Parameters

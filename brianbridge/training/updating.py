@@ -7,7 +7,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from brianbridge.training.carrying import from_the_start
-from brianbridge.training.gradients import Watch, check_reach, not_finite
+from brianbridge.training.gradients import GradientWatch, check_reach, not_finite
 from brianbridge.training.interruption import undisturbed
 from brianbridge.training.random_numbers import NOISE, TRIALS, random_numbers
 
@@ -48,7 +48,7 @@ class Updater:
 
     def __post_init__(self):
         self.surrogate = self.batches.surrogate
-        self.watch = Watch(self.surrogate)
+        self.watch = GradientWatch(self.surrogate)
         self.drawn = None, None
         self.started = time.perf_counter()
 

@@ -65,13 +65,13 @@ def accuracies(point, trained):
     """
     task, trials = task_of(point), _trials(point, 2000, point.brian2.trials)
     rows = [_row("surrogate", trained.model.dt, task.score(_surrogate_output(trained, trials), trials))]
-    coarse = bb.simulate(trained, trials, random_seed=point.seed, together=TOGETHER)
+    coarse = bb.simulate(trained, trials, seed=point.seed, together=TOGETHER)
     rows.append(_brian2_row(task, trials, coarse))
     asked = None
     if point.psychometric:
         task, trials, asked = psychometric_trials(point)
     dt = read_quantity(point.brian2.dt)
-    fine = bb.simulate(trained, trials, dt=dt, random_seed=point.seed + 1, together=TOGETHER)
+    fine = bb.simulate(trained, trials, dt=dt, seed=point.seed + 1, together=TOGETHER)
     rows.append(_brian2_row(task, trials, fine, asked))
     return rows, signed_choices(task, trials, fine.outputs.values) if point.psychometric else None
 
@@ -85,7 +85,6 @@ def _trials(point, seed, number):
 @torch.no_grad()
 def _surrogate_output(trained, trials):
     surrogate = bb.Surrogate(trained.model, dtype=torch.float64)
-    every = max(round(trials.dt / trained.model.dt), 1)
     parts = [
         surrogate(
             {
@@ -94,10 +93,10 @@ def _surrogate_output(trained, trials):
             },
             record=[trained.output],
             seed=first,
-        )[trained.output].numpy()[every - 1 :: every]
+        )[trained.output].numpy()
         for first in range(0, len(trials), TOGETHER)
     ]
-    return np.concatenate(parts, axis=1)
+    return trials.at_steps(np.concatenate(parts, axis=1), trained.model.dt)
 
 
 def _brian2_row(task, trials, simulated, asked=None):

@@ -1,6 +1,5 @@
 """Reads study.toml: what each point is, how it is trained, and when it counts as trained."""
 
-import difflib
 import tomllib
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import brianbridge as bb
 from brianbridge.model.files import model_names
 from brianbridge.model.quantities import read_quantity
+from brianbridge.spelling import hint
 
 
 class StudyError(ValueError):
@@ -153,7 +153,7 @@ def _check(point, points):
     if point.model not in model_names():
         known = ", ".join(model_names())
         raise ValueError(
-            f"there is no model {point.model!r}.{_hint(point.model, model_names())} Known: {known}."
+            f"there is no model {point.model!r}.{hint(point.model, model_names())} Known: {known}."
         )
     for changes in ({}, point.training.task, point.training.validation.get("task", {})):
         task_of(point, changes)
@@ -168,7 +168,7 @@ def _read(kind, where, table):
     for key, value in table.items():
         if key not in known:
             raise StudyError(
-                f"[{where}]: {key!r} is not known (it says {key} = {value!r:.60}).{_hint(key, known)} "
+                f"[{where}]: {key!r} is not known (it says {key} = {value!r:.60}).{hint(key, known)} "
                 f"Known are {', '.join(known)}."
             )
         if key in TABLES:
@@ -188,11 +188,6 @@ def _of_kind(where, key, value, kind):
     if type(value) is not kind:
         raise StudyError(f"[{where}]: {key} = {value!r:.60} should be {KINDS[kind]}.")
     return value
-
-
-def _hint(word, known):
-    close = difflib.get_close_matches(str(word), list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def task_of(point, changes=None):
