@@ -1,6 +1,5 @@
 """Rung 3: below threshold, errors shrink with the time step as the integrator promises."""
 
-import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +9,7 @@ from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsExc
 
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.garbage_collection import spared_from_collection
+from brianbridge.model.equation_text import XI, rewritten
 from brianbridge.model.groups import Neurons
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.report import CaptionedFigure
@@ -115,9 +115,11 @@ def isolated(group, method):
     """A group without threshold, noise and what other groups do to it."""
     if group.links or group.operations:
         raise NotApplicable("it has linked variables or regular operations")
-    text = re.sub(r"\(unless refractory\)", "", group.equations)
-    text = re.sub(r",\s*unless refractory|unless refractory\s*,", "", text)
-    text = re.sub(r"\bxi(_\w+)?\b", "(0*second**-0.5)", text)
+    text = rewritten(
+        group.equations,
+        expression=lambda equation: XI.sub("(0*second**-0.5)", equation.expr.code),
+        flags=lambda equation: [flag for flag in equation.flags if flag != "unless refractory"],
+    )
     return replace(group, equations=text, events={}, codes={}, refractory=False, method=method, initial={})
 
 
