@@ -17,6 +17,7 @@ __all__ = [
     "has_differential_equations",
     "neuron_equations",
     "rewritten",
+    "statements",
     "strip_trainable",
     "subexpression_names",
     "synapse_equations",
@@ -96,6 +97,22 @@ def rewritten(text, expression=None, flags=None):
         )
         for equation in parse_string_equations(text).values()
     )
+
+
+def statements(code):
+    """The statements of abstract code, without comments; they end where they end for Brian2.
+
+    Parameters
+    ----------
+    code : str
+        ``'v = v_reset; n += 1  # counted'``.
+
+    Returns
+    -------
+    list of str
+    """
+    lines = (line.partition("#")[0].strip() for line in re.split(r"[;\n]", code))
+    return [line for line in lines if line]
 
 
 def strip_trainable(text):
