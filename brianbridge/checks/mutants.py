@@ -144,7 +144,7 @@ def readout(model):
     """What is summed up in groups that do not spike, such as an output, has the other sign."""
     groups = tuple(
         replace(group, equations=rewritten(group.equations, _negative_sum))
-        if hasattr(group, "i") and "spike" not in getattr(model[group.target[0]], "events", {})
+        if hasattr(group, "i") and group.target[0] not in model.spiking
         else group
         for group in model.groups
     )
