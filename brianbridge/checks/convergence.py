@@ -11,7 +11,7 @@ from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.model.equation_text import XI, rewritten
 from brianbridge.model.groups import Neurons
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import rebuild, unrun
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import errors_by_dt
 
@@ -142,8 +142,7 @@ def method_of(model, name):
 
 def accepted_method(model, name, candidates):
     """The first integrator that can integrate a group; None if none can."""
-    whole = rebuild(model)
-    set_aside(whole.groups.values())
+    whole = unrun(model)
     live = whole[name]
     for candidate in candidates:
         try:

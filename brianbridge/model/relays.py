@@ -17,7 +17,7 @@ from brianbridge.model.equation_text import statements, unit_text
 from brianbridge.model.groups import Neurons, Operation, Pathway, Projection
 from brianbridge.model.low_rank import LowRank, end_size
 from brianbridge.model.naming import trainable_name
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import unrun
 
 __all__ = ["as_modes"]
 
@@ -199,8 +199,7 @@ def _end(model, group, name):
 
 
 def _dimensions(model, group, text):
-    live = rebuild(model)
-    set_aside(live.groups.values())
+    live = unrun(model)
     names = {str(name) for name in str_to_sympy(text).atoms(sympy.Symbol)}
     functions = {f.func.__name__ for f in str_to_sympy(text).atoms(sympy.Function)}
     known = live[group.name].resolve_all(names | functions, run_namespace={})
