@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from brian2 import prefs, second
+from brian2 import second
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, parse_string_equations
 from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
 
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
+from brianbridge.codegen_target import codegen_target
 from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.model.equation_text import XI, rewritten
 from brianbridge.model.groups import Neurons
@@ -198,15 +199,11 @@ def _solve(context, group, method, start, names, refinement):
     held = {name: _held(context, name) for name in group.inputs.values()}
     model = replace(context.model, groups=(replace(alone, values=values),), trainable=(), monitors=())
     model = model.with_inputs(held).with_dt(context.training_dt / refinement * second)
-    before = prefs.codegen.target
-    prefs.codegen.target = "numpy"
-    try:
+    with codegen_target("numpy"):
         live = rebuild(model)
         with spared_from_collection(), np.errstate(all="ignore"):
             live.network.run(STEPS * context.training_dt * second, namespace={})
         return {name: np.array(live[group.name].variables[name].get_value())[:MOST] for name in names}
-    finally:
-        prefs.codegen.target = before
 
 
 def _held(context, name):
