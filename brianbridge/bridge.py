@@ -4,11 +4,12 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-from brian2 import Network, TimedArray, collect, prefs, second
+from brian2 import Network, TimedArray, collect, second
 from brian2.core.base import BrianObjectException
 from brian2.core.namespace import get_local_namespace
 from brian2.core.variables import VariableView
 
+from brianbridge.codegen_target import codegen_target
 from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.generation.audit import audit
 from brianbridge.generation.rounding import RoundedTimes, refusals_of_step, rounded_times
@@ -174,10 +175,8 @@ def _checked(model, refusals):
 
 def _complaints_of_brian2(live):
     """What Brian2 itself would object to at the first run: units, unknown names, statements."""
-    target = prefs.codegen.target
-    prefs.codegen.target = "numpy"  # nothing to compile
     try:
-        with spared_from_collection():
+        with codegen_target("numpy"), spared_from_collection():  # nothing to compile
             live.network.run(0 * second, namespace={})
     except BrianObjectException as error:
         name = getattr(error, "_brian_objname", None) or "network"
@@ -189,7 +188,6 @@ def _complaints_of_brian2(live):
             message = f"{cause.msg} in {(cause.text or '').strip()!r}"
         return [Refusal(name, f"Brian2 itself refuses it: {message}", remedy)]
     finally:
-        prefs.codegen.target = target
         set_aside(live.groups.values())  # whatever happened before they were part of the run
     return []
 

@@ -209,6 +209,17 @@ def test_a_constant_of_the_script_becomes_a_parameter(trained, trials):
     agree(found, trials, "first", change)
 
 
+def test_a_shared_parameter_whose_name_ends_that_of_another_one(trials):
+    start_scope()
+    cells = NeuronGroup(3, "g : 1 (shared)\nsum_g : 1 (shared)", name="cells")
+    cells.g, cells.sum_g = 2, 5
+    model, _ = bb.perturb.scale("cells", bb.perturb.indices(1), g=3).applied(
+        bb.wrap(Network(cells)), {}, trials
+    )
+    assert model["cells"].equations.split("\n")[:2] == ["g : 1", "sum_g : 1 (shared)"]
+    assert model["cells"].values["g"].shape == (3,) and model["cells"].values["sum_g"].size == 1
+
+
 def test_inject(trained, trials):
     perturbation = bb.perturb.inject("cells", I=30 * pA, where=bb.perturb.indices(5), during="first")
     found = simulated(trained, trials, perturbation)

@@ -52,7 +52,7 @@ def with_causes(model, causes, coarse, fine):
 
 
 def _refractory(model, group, coarse, fine):
-    if "spike" not in getattr(group, "events", {}) or group.refractory:
+    if group.name not in model.spiking or group.refractory:
         return group
     return replace(group, refractory=coarse)
 

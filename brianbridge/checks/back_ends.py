@@ -1,15 +1,15 @@
 """Rung 5: other back ends of Brian2 take the same steps."""
 
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
-from brian2 import prefs, second
+from brian2 import second
 from brian2.codegen.runtime.cython_rt.cython_rt import CythonCodeObject
 from brian2.equations.equations import parse_string_equations
 
 from brianbridge.checks.finding import Finding, NotRun, Table, verdict
 from brianbridge.checks.noise import drawn_noise
+from brianbridge.codegen_target import codegen_target
 from brianbridge.comparison.watching import Difference
 from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.generation.frozen_noise import freeze_noise
@@ -183,7 +183,7 @@ class _Side:
         freeze_noise(self.live.network, noise)
 
     def run(self, steps):
-        with _on(self.target), np.errstate(all="ignore"):
+        with codegen_target(self.target), np.errstate(all="ignore"):
             self.live.network.run(steps * self.model.dt * second, namespace={})
 
     def give(self):
@@ -270,13 +270,3 @@ def _in_state(model, state, simulated):
             values["lastspike"] = values["lastspike"] - simulated.steps * simulated.dt
         groups.append(replace(group, values=values, initial={}))
     return replace(model, groups=tuple(groups))
-
-
-@contextmanager
-def _on(target):
-    before = prefs.codegen.target
-    prefs.codegen.target = target
-    try:
-        yield
-    finally:
-        prefs.codegen.target = before

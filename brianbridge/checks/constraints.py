@@ -6,15 +6,14 @@ import numpy as np
 
 from brianbridge.checks.finding import Finding, Table, verdict
 from brianbridge.model.constraints import Dale
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import unrun
 
 __all__ = ["measure"]
 
 
 def measure(context):
     """Values in a live Brian2 network against the trained file; then Dale's law, bounds and connections."""
-    live = rebuild(context.model)
-    set_aside(live.groups.values())
+    live = unrun(context.model)
     broken, rows = [], []
     for trainable in context.trained.model.trainable:
         for group, variable in trainable.targets:

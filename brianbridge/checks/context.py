@@ -87,7 +87,7 @@ class Context:
 
     def _steps_of_the_ladder(self):
         """From the training's step down."""
-        spiking = any("spike" in getattr(group, "events", {}) for group in self.trained.model.groups)
+        spiking = bool(self.trained.model.spiking)
         divisors = self.sizes.refinements or refinements(self.training_dt, spiking, self.sizes.full)
         return tuple(self.training_dt / divisor for divisor in divisors)
 

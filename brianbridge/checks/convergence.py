@@ -1,16 +1,16 @@
 """Rung 3: below threshold, errors shrink with the time step as the integrator promises."""
 
-import re
 from dataclasses import dataclass, replace
 
 import numpy as np
-from brian2 import prefs, second
+from brian2 import second
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, parse_string_equations
 
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.integrators import method_of
+from brianbridge.codegen_target import codegen_target
 from brianbridge.garbage_collection import spared_from_collection
-from brianbridge.model.equation_text import has_differential_equations
+from brianbridge.model.equation_text import XI, has_differential_equations, rewritten
 from brianbridge.model.groups import Neurons
 from brianbridge.model.rebuild import rebuild
 from brianbridge.report import CaptionedFigure
@@ -113,9 +113,11 @@ def isolated(group, method):
     """A group without threshold, noise and what other groups do to it."""
     if group.links or group.operations:
         raise NotApplicable("it has linked variables or regular operations")
-    text = re.sub(r"\(unless refractory\)", "", group.equations)
-    text = re.sub(r",\s*unless refractory|unless refractory\s*,", "", text)
-    text = re.sub(r"\bxi(_\w+)?\b", "(0*second**-0.5)", text)
+    text = rewritten(
+        group.equations,
+        expression=lambda equation: XI.sub("(0*second**-0.5)", equation.expr.code),
+        flags=lambda equation: [flag for flag in equation.flags if flag != "unless refractory"],
+    )
     return replace(group, equations=text, events={}, codes={}, refractory=False, method=method, initial={})
 
 
@@ -164,15 +166,11 @@ def _solve(context, group, method, start, names, refinement):
     held = {name: _held(context, name) for name in group.inputs.values()}
     model = replace(context.model, groups=(replace(alone, values=values),), trainable=(), monitors=())
     model = model.with_inputs(held).with_dt(context.training_dt / refinement * second)
-    before = prefs.codegen.target
-    prefs.codegen.target = "numpy"
-    try:
+    with codegen_target("numpy"):
         live = rebuild(model)
         with spared_from_collection(), np.errstate(all="ignore"):
             live.network.run(STEPS * context.training_dt * second, namespace={})
         return {name: np.array(live[group.name].variables[name].get_value())[:MOST] for name in names}
-    finally:
-        prefs.codegen.target = before
 
 
 def _held(context, name):

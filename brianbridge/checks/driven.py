@@ -1,22 +1,21 @@
 """Neurons without their network: driven by the task's inputs and by noise that is held like an input."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
 from brian2.equations.equations import parse_string_equations
 from brian2.units import second
+from brian2.utils.stringtools import word_substitute
 
 from brianbridge.checks.finding import NotApplicable
 from brianbridge.checks.integrators import method_of
 from brianbridge.checks.noise import noise_places
 from brianbridge.model.description import TimedInput
-from brianbridge.model.equation_text import has_differential_equations, unit_text
+from brianbridge.model.equation_text import XI, has_differential_equations, rewritten, unit_text
 from brianbridge.model.groups import Neurons
 
 __all__ = ["driven_neurons", "held_noise", "spiking_neurons", "with_held_noise"]
 
-XI = re.compile(r"\bxi(_\w+)?\b")
 PER_ROOT_SECOND = (second**-0.5).dim
 
 
@@ -126,7 +125,9 @@ def _reading(group, xi, name, method):
     for equation in parse_string_equations(group.equations).values():
         if "shared" in equation.flags and equation.expr and xi in equation.expr.identifiers:
             raise NotApplicable(f"all neurons of {group.name} share the noise of {equation.varname}")
-    equations = re.sub(rf"\b{xi}\b", f"held_{xi}", group.equations)
+    equations = rewritten(
+        group.equations, lambda equation: word_substitute(equation.expr.code, {xi: f"held_{xi}"})
+    )
     # constant over dt: a method of several stages must not look into the next step
     held = f"held_{xi} = {name}(t, i) : {unit_text(PER_ROOT_SECOND)} (constant over dt)"
     return replace(

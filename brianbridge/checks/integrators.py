@@ -3,7 +3,7 @@
 from brian2.stateupdaters.base import StateUpdateMethod, UnsupportedEquationsException
 
 from brianbridge.checks.finding import NotApplicable
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import unrun
 
 __all__ = ["accepted_method", "method_of"]
 
@@ -27,9 +27,7 @@ def method_of(model, name):
 
 def accepted_method(model, name, candidates):
     """The first integrator that can integrate a group; None if none can."""
-    whole = rebuild(model)
-    set_aside(whole.groups.values())
-    live = whole[name]
+    live = unrun(model)[name]
     for candidate in candidates:
         try:
             StateUpdateMethod.stateupdaters[candidate](live.equations, live.variables)

@@ -11,11 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 from brian2 import ExplicitStateUpdater, StateUpdateMethod
+from brian2.equations.equations import DIFFERENTIAL_EQUATION
 from brian2.units.fundamentalunits import DIMENSIONLESS
 from brian2.utils.stringtools import word_substitute
 
 from brianbridge.checks.controls import with_shuffled_values
 from brianbridge.model.constraints import Bounds, Dale
+from brianbridge.model.equation_text import XI, rewritten
 from brianbridge.perturb.rewriting import reads_replaced, with_parameter
 
 __all__ = [
@@ -34,9 +36,6 @@ __all__ = [
     "weights",
 ]
 
-SUMMED = re.compile(r"(?m)^(\s*\w+_post\s*=\s*)(.*?)(:.*summed.*)$")
-DERIVATIVE = re.compile(r"(?m)^(\s*d\w+/dt\s*=\s*)(.*?)(\s*:.*)$")
-NOISE = re.compile(r"\bxi(_\w+)?\b")
 INCREMENT = re.compile(r"(\w+\s*[+-]=\s*)([^;\n#]+)")
 
 
@@ -50,11 +49,9 @@ def delay(model):
 
 def noise(model):
     """Noise without sqrt(dt): at any other time step it has another power."""
-    groups = tuple(
-        replace(group, equations=re.sub(r"\bxi(_\w+)?\b", r"xi\1*sqrt(dt/second)", group.equations))
-        for group in model.groups
+    return _with_right_hand_sides(
+        model, lambda equation: XI.sub(r"\g<0>*sqrt(dt/second)", equation.expr.code)
     )
-    return replace(model, groups=groups)
 
 
 def dale(model):
@@ -112,17 +109,13 @@ def decay_per_step(model):
     At the training's time step nothing is different; noise keeps its power at every step.
     """
     there = f"({model.dt!r}*second)"
-    groups = tuple(
-        replace(
-            group,
-            equations=DERIVATIVE.sub(
-                lambda line: f"{line[1]}({NOISE.sub(rf'(\g<0>*dt/{there})', line[2])})*{there}/dt{line[3]}",
-                group.equations,
-            ),
-        )
-        for group in model.groups
-    )
-    return replace(model, groups=groups)
+
+    def changed(equation):
+        if equation.type != DIFFERENTIAL_EQUATION:
+            return None
+        return f"({XI.sub(rf'(\g<0>*dt/{there})', equation.expr.code)})*{there}/dt"
+
+    return _with_right_hand_sides(model, changed)
 
 
 def disguised(model):
@@ -150,8 +143,8 @@ def disguised(model):
 def readout(model):
     """What is summed up in groups that do not spike, such as an output, has the other sign."""
     groups = tuple(
-        replace(group, equations=SUMMED.sub(r"\1-(\2)\3", group.equations))
-        if hasattr(group, "i") and "spike" not in getattr(model[group.target[0]], "events", {})
+        replace(group, equations=rewritten(group.equations, _negative_sum))
+        if hasattr(group, "i") and group.target[0] not in model.spiking
         else group
         for group in model.groups
     )
@@ -217,6 +210,16 @@ def _recurrent(model, change):
         for group in model.groups
     )
     return replace(model, groups=groups)
+
+
+def _with_right_hand_sides(model, change):
+    """Change the equations of all groups; `change` as of `rewritten`."""
+    groups = tuple(replace(group, equations=rewritten(group.equations, change)) for group in model.groups)
+    return replace(model, groups=groups)
+
+
+def _negative_sum(equation):
+    return f"-({equation.expr.code})" if "summed" in equation.flags else None
 
 
 def _pathways(group, change):

@@ -4,7 +4,7 @@ import numpy as np
 
 from brianbridge.checks.finding import NotApplicable
 from brianbridge.generation.schedule import program_of
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import unrun
 
 __all__ = ["coarsened", "drawn_noise", "noise_places"]
 
@@ -17,8 +17,7 @@ def noise_places(model):
     dict of str to (str, int)
         Key as in `freeze_noise`: function (``'randn'``, ``'rand'``, ...) and how many in a step.
     """
-    live = rebuild(model)
-    set_aside(live.groups.values())
+    live = unrun(model)
     return {
         f"{block.name}/{name.value}": (name.key, 1 if name.shared else block.size)
         for block in program_of(model, live).blocks

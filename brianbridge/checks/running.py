@@ -221,8 +221,8 @@ def _judged(figure, check):
 
 
 def _title(context):
-    groups = [g for g in context.trained.model.groups if "spike" in getattr(g, "events", {})]
-    neurons = sum(group.n for group in groups)
+    model = context.trained.model
+    neurons = sum(model[name].n for name in model.spiking)
     return f"{name_of(context.task).replace('_', ' ').capitalize()}: {neurons} spiking neurons"
 
 

@@ -1,16 +1,15 @@
 """Does the text of a model mean something else at another time step?"""
 
-import re
-
 from brian2.equations.equations import parse_string_equations
+from brian2.parsing.statements import parse_statement
 from brian2.utils.stringtools import get_identifiers
 
+from brianbridge.model.equation_text import statements
 from brianbridge.model.groups import Operation, PoissonNeurons
 
 __all__ = ["step_dependence"]
 
 RANDOM = {"rand", "randn", "poisson"}
-STATEMENT = re.compile(r"\s*(\w+)\s*([-+*/%]|\*\*|//)?=\s*([^=].*)")
 
 
 def step_dependence(model):
@@ -66,12 +65,10 @@ def _is_in_every_step(operation):
 def _goes_on(code):
     """Variables that statements make of what they were before: as often as there are steps."""
     read, written, changed = set(), set(), set()
-    for line in re.split(r"[\n;]", code):
-        statement = STATEMENT.fullmatch(line.partition("#")[0])
-        if statement:
-            name, augmented, value = statement.groups()
-            read |= get_identifiers(value) - written
-            if name in read or (augmented and name not in written):
-                changed.add(name)
-            written.add(name)
+    for statement in statements(code):
+        name, operation, value, _ = parse_statement(statement)
+        read |= get_identifiers(value) - written
+        if name in read or (operation != "=" and name not in written):
+            changed.add(name)
+        written.add(name)
     return changed

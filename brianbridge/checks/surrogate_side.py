@@ -83,7 +83,7 @@ def both_precisions(trained, model, trials, seed):
     dt : float
         Of these steps, in seconds.
     """
-    spiking = [group.name for group in model.groups if "spike" in getattr(group, "events", {})]
+    spiking = model.spiking
     inputs = {name: trials.inputs[source] for name, source in trained.inputs.items()}
     outputs, spikes, noise = [], [], None
     for dtype, network in ((torch.float32, trained.model), (torch.float64, model)):

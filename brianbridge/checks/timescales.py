@@ -31,7 +31,7 @@ def measure(context):
         raise NotApplicable(f"{dependent}: another time step is another model")
     if not context.finer:
         raise NotApplicable("only the training's time step was asked for")
-    if not any("spike" in getattr(group, "events", {}) for group in context.model.groups):
+    if not context.model.spiking:
         raise NotApplicable("no neuron spikes: there are no spike counts")
     coarse, fine = _measured(context)
     ratios = log_ratios(coarse.fitted, fine.fitted)

@@ -84,7 +84,7 @@ def same_trials(trained, trials, *, live=None, record=(), seed=0):
     """
     initial = drawn_states(trained.model, len(trials), seed)
     surrogate = Surrogate(trained.model, dtype=torch.float64, exact=True, backend="eager")
-    spiking = [group.name for group in trained.model.groups if "spike" in getattr(group, "events", {})]
+    spiking = trained.model.spiking
     records = surrogate(
         {name: trials.inputs[source] for name, source in trained.inputs.items()},
         record=[trained.output, *spiking, *record],

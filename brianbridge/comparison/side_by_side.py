@@ -5,13 +5,14 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from brian2 import Clock, Network, NetworkOperation, NeuronGroup, Synapses, prefs, second
+from brian2 import Clock, Network, NetworkOperation, NeuronGroup, Synapses, second
 from brian2.core.base import BrianObjectException
 from brian2.core.magic import MagicNetwork
 from brian2.core.variables import ArrayVariable
 from brian2.units.fundamentalunits import Quantity
 
 from brianbridge.bridge import captured
+from brianbridge.codegen_target import codegen_target
 from brianbridge.comparison.agreement import Comparison, RunAgreement
 from brianbridge.comparison.places import in_words
 from brianbridge.comparison.watching import Watch
@@ -79,7 +80,7 @@ def compare(network, namespace, steps, *, duration=None, seconds=None, lockstep=
     Brian2Failed
         If Brian2 itself does not run the network.
     """
-    with _on_numpy(), _undisturbed():
+    with codegen_target("numpy"), _undisturbed():
         part = _taking_part(network)
         if not part.objects:
             return _nothing_to_compare(network, duration, namespace, lockstep)
@@ -128,7 +129,7 @@ def compare_with(surrogate, network, steps, inputs=None, *, lockstep=False, seed
     -------
     Comparison
     """
-    with _on_numpy(), _undisturbed():
+    with codegen_target("numpy"), _undisturbed():
         stepper = surrogate.stepper(steps, inputs, seed=seed)
         clock = _clock(network, surrogate.program.dt)
         watch = Watch(network, surrogate, stepper, clock, lockstep)
@@ -150,16 +151,6 @@ def _nothing_to_compare(network, duration, namespace, lockstep):
 
 
 # -- the network --------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _on_numpy():
-    target = prefs.codegen.target
-    prefs.codegen.target = "numpy"
-    try:
-        yield
-    finally:
-        prefs.codegen.target = target
 
 
 @contextmanager

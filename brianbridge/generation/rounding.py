@@ -10,7 +10,7 @@ from brian2.parsing.expressions import parse_expression_dimensions
 from brian2.utils.stringtools import get_identifiers
 
 from brianbridge.model.groups import Operation, PoissonDrive, PoissonNeurons, Projection, SpikeTimes
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import unrun
 from brianbridge.model.refusals import Refusal
 from brianbridge.model.spike_queue import delay_steps
 from brianbridge.model.spike_times import two_in_a_step
@@ -175,8 +175,7 @@ def _varies(text, live, program):
 
 def _periods(text, model, name):
     """Values of an expression in seconds, with the values from which the network starts."""
-    live = rebuild(model)
-    set_aside(live.groups.values())
+    live = unrun(model)
     live[name].variables.add_subexpression("_refractory_period", text, dimensions=second.dim)
     return np.array(live[name].state("_refractory_period", use_units=False)[:])
 

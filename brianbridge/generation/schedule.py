@@ -26,7 +26,7 @@ from brianbridge.generation.statement_checks import (
     refuse_repeated_writes,
 )
 from brianbridge.model.groups import SpikeTimes
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import unrun
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.model.spike_queue import delay_steps, under_way
 from brianbridge.model.spike_times import two_in_a_step
@@ -123,8 +123,7 @@ def refusals_of_code(model):
     """What program generation would refuse in a model, as a list that may be empty."""
     if not model.groups:
         return []
-    live = rebuild(model)
-    set_aside(live.groups.values())
+    live = unrun(model)
     try:
         program_of(model, live)
     except Refused as refused:

@@ -103,6 +103,11 @@ class Model:
         """The smallest time step of a group in seconds."""
         return min(group.dt for group in self.groups)
 
+    @property
+    def spiking(self):
+        """Names of the groups whose neurons spike."""
+        return [group.name for group in self.groups if "spike" in getattr(group, "events", {})]
+
     def input(self, name):
         """The `TimedInput` of this name."""
         for timed in self.inputs:

@@ -12,15 +12,20 @@ from brian2.equations.equations import (
 from brian2.units.fundamentalunits import DIMENSIONLESS, get_unit
 
 __all__ = [
+    "XI",
     "add_parameter",
     "has_differential_equations",
     "neuron_equations",
+    "rewritten",
+    "statements",
     "strip_trainable",
     "subexpression_names",
     "synapse_equations",
     "unit_text",
     "variable_dimensions",
 ]
+
+XI = re.compile(r"\bxi(_\w+)?\b")
 
 
 def unit_text(dimensions):
@@ -67,6 +72,47 @@ def synapse_equations(synapses):
         unit = unit_text(updater.target_var.dim)
         lines.append(f"{target} = {updater.expression.code} : {unit} (summed)")
     return "\n".join(lines)
+
+
+def rewritten(text, expression=None, flags=None):
+    """Equation text with other right-hand sides or flags, one equation a line.
+
+    Parameters
+    ----------
+    text : str
+    expression : callable, optional
+        Of every parsed equation that has a right-hand side: another one, or None to keep it.
+    flags : callable, optional
+        Of every parsed equation: other flags, or None to keep them.
+
+    Returns
+    -------
+    str
+    """
+    return "\n".join(
+        _line(
+            equation,
+            expression(equation) if expression and equation.expr is not None else None,
+            flags(equation) if flags else None,
+        )
+        for equation in parse_string_equations(text).values()
+    )
+
+
+def statements(code):
+    """The statements of abstract code, without comments; they end where they end for Brian2.
+
+    Parameters
+    ----------
+    code : str
+        ``'v = v_reset; n += 1  # counted'``.
+
+    Returns
+    -------
+    list of str
+    """
+    lines = (line.partition("#")[0].strip() for line in re.split(r"[;\n]", code))
+    return [line for line in lines if line]
 
 
 def strip_trainable(text):

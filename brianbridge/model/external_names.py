@@ -11,6 +11,7 @@ from brian2.core.namespace import DEFAULT_CONSTANTS, DEFAULT_FUNCTIONS, DEFAULT_
 from brian2.units.fundamentalunits import get_dimensions
 
 from brianbridge.model.description import TimedInput
+from brianbridge.model.equation_text import statements
 from brianbridge.model.groups import Constant
 
 __all__ = ["ExternalNames"]
@@ -95,8 +96,6 @@ class ExternalNames:
 
 def _right_hand_sides(text):
     """Expressions of a text that is one expression or several statements."""
-    for line in re.split(r"[;\n]", text):
-        line = line.split("#", 1)[0].strip()
-        if line:
-            statement = re.match(r"\w+\s*(?:[-+*/%]|\*\*|//)?=(?!=)\s*(.*)", line)
-            yield statement.group(1) if statement else line
+    for line in statements(text):
+        statement = re.match(r"\w+\s*(?:[-+*/%]|\*\*|//)?=(?!=)\s*(.*)", line)
+        yield statement.group(1) if statement else line

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import brian2
 import numpy as np
-from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, get_device, prefs, second
+from brian2 import Clock, Network, NeuronGroup, Synapses, TimedArray, get_device, second
 from brian2.devices.device import runtime_device
 from brian2.units.fundamentalunits import Quantity, get_dimensions, get_unit
 
+from brianbridge.codegen_target import codegen_target
 from brianbridge.initial import block_probability, scale_to_radius
 from brianbridge.model.capture import capture
 from brianbridge.model.constraints import Bounds, Dale, Free, Positive, Trainable
@@ -152,13 +153,12 @@ def _left_as_found(seed):
     """Random numbers follow the seed; the generators of numpy and Brian2 and the target are left as found."""
     if get_device() is not runtime_device:
         raise ModelFileError("Load models before set_device(...): their values are drawn when they are read.")
-    target, state = prefs.codegen.target, runtime_device.get_random_state()
-    prefs.codegen.target = "numpy"  # the one whose random numbers follow the seed everywhere
+    state = runtime_device.get_random_state()
     try:
-        brian2.seed(seed)
-        yield
+        with codegen_target("numpy"):  # the one whose random numbers follow the seed everywhere
+            brian2.seed(seed)
+            yield
     finally:
-        prefs.codegen.target = target
         runtime_device.set_random_state(state)
 
 

@@ -26,7 +26,7 @@ from brianbridge.model.groups import Neurons, PoissonDrive, PoissonNeurons, Proj
 from brianbridge.model.roles import contained_objects
 from brianbridge.model.spike_queue import send
 
-__all__ = ["Live", "rebuild", "set_aside"]
+__all__ = ["Live", "rebuild", "set_aside", "unrun"]
 
 
 @dataclass
@@ -94,6 +94,22 @@ def rebuild(model, clocks=None):
         )
     with _no_garbage_collection():
         return _Rebuild(model, clocks).live()
+
+
+def unrun(model):
+    """A live network that lends its names and equations, and never runs.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    Live
+    """
+    live = rebuild(model)
+    set_aside(live.groups.values())
+    return live
 
 
 @contextmanager

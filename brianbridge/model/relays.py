@@ -13,11 +13,11 @@ from brian2.parsing.statements import parse_statement
 from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
 
 from brianbridge.model.constraints import Free, Trainable
-from brianbridge.model.equation_text import unit_text
+from brianbridge.model.equation_text import statements, unit_text
 from brianbridge.model.groups import Neurons, Operation, Pathway, Projection
 from brianbridge.model.low_rank import LowRank, end_size
 from brianbridge.model.naming import trainable_name
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import unrun
 
 __all__ = ["as_modes"]
 
@@ -147,8 +147,7 @@ def _rule(model, group, trainable):
         ((variable, equation),) = sums.items()
         return _factors(model, group, weight, variable, equation.expr.code, None)
     (pathway,) = group.pathways
-    lines = [line.split("#")[0].strip() for line in pathway.code.strip().replace(";", "\n").split("\n")]
-    lines = [line for line in lines if line]
+    lines = statements(pathway.code)
     variable, operation, expression, _ = parse_statement(lines[0])
     delays = np.unique(pathway.delay)
     if len(lines) > 1 or operation != "+=" or pathway.prepost != "pre" or len(delays) != 1:
@@ -200,8 +199,7 @@ def _end(model, group, name):
 
 
 def _dimensions(model, group, text):
-    live = rebuild(model)
-    set_aside(live.groups.values())
+    live = unrun(model)
     names = {str(name) for name in str_to_sympy(text).atoms(sympy.Symbol)}
     functions = {f.func.__name__ for f in str_to_sympy(text).atoms(sympy.Function)}
     known = live[group.name].resolve_all(names | functions, run_namespace={})

@@ -23,6 +23,7 @@ from brian2.units.fundamentalunits import get_unit
 from sympy.core.function import AppliedUndef
 
 from brianbridge.model.constraints import Bounds
+from brianbridge.model.equation_text import statements
 from brianbridge.model.groups import Neurons, Projection
 from brianbridge.model.naming import UnknownName, variable_name
 
@@ -243,12 +244,9 @@ class _Rewriting:
 
     def _code(self, group, code):
         """Statements at an event: additions keep their size, whatever time constant they hold."""
-        statements, before = [], len(self.changed)
-        for text in re.split(r"[;\n]", code):
-            text = text.split("#")[0].strip()
-            if text:
-                statements.append(self._statement(group, text))
-        return "\n".join(statements) if len(self.changed) > before else code
+        before = len(self.changed)
+        lines = [self._statement(group, text) for text in statements(code)]
+        return "\n".join(lines) if len(self.changed) > before else code
 
     def _statement(self, group, text):
         variable, operation, expression, _ = parse_statement(text)
@@ -272,14 +270,13 @@ class _Rewriting:
             if eq.type == SUBEXPRESSION and "summed" in eq.flags
         ]
         for operation in group.operations:
-            texts += [text for text in re.split(r"[;\n]", getattr(operation, "code", "")) if text.strip()]
+            texts += statements(getattr(operation, "code", ""))
         for text in texts:
             expression = parse_statement(text)[2]
             ratio = self._ratio(group, expression)
             if ratio is None or not np.isclose(ratio, 1, rtol=1e-12):
                 raise ValueError(
-                    f"{group.name}: {text.strip()!r} depends on what was named; write it without "
-                    "time constants."
+                    f"{group.name}: {text!r} depends on what was named; write it without time constants."
                 )
 
     # -- scaling of an expression -----------------------------------------------------------------------

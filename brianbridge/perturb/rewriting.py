@@ -14,7 +14,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS
 from brian2.utils.stringtools import word_substitute
 
 from brianbridge.model.description import TimedInput
-from brianbridge.model.equation_text import unit_text
+from brianbridge.model.equation_text import rewritten, unit_text
 from brianbridge.model.groups import Operation
 
 __all__ = ["as_parameter", "hold", "parameters_of", "reads_replaced", "with_gate", "with_parameter"]
@@ -121,24 +121,16 @@ def as_parameter(model, group, name):
         return with_parameter(model, group, name, constant.dimensions, constant.value)
     equation = parse_string_equations(old.equations).get(name)
     if equation is not None and "shared" in equation.flags:
-        line = next(ln for ln in old.equations.split("\n") if re.match(rf"\s*{name}\s*:", ln))
-        flags = [flag for flag in equation.flags if flag != "shared"]
-        changed = f"{name} : {unit_text(equation.dim)}" + (f" ({', '.join(flags)})" if flags else "")
+        rest = [flag for flag in equation.flags if flag != "shared"]
+        equations = rewritten(old.equations, flags=lambda each: rest if each.varname == name else None)
         values = {**old.values, name: np.broadcast_to(old.values[name], (old.n,))}
-        model = model.with_group(replace(old, equations=old.equations.replace(line, changed), values=values))
+        model = model.with_group(replace(old, equations=equations, values=values))
     return model
 
 
 def reads_replaced(equations, name, expression):
     """Equation text in which whoever reads a variable reads an expression instead."""
-    lines = []
-    for line in equations.split("\n"):
-        left, sign, right = line.partition("=")
-        right, colon, unit = right.rpartition(":")
-        lines.append(
-            left + sign + word_substitute(right, {name: expression}) + colon + unit if sign else line
-        )
-    return "\n".join(lines)
+    return rewritten(equations, lambda equation: word_substitute(equation.expr.code, {name: expression}))
 
 
 def parameters_of(group):

@@ -3,7 +3,7 @@
 import brian2
 import numpy as np
 
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import unrun
 
 __all__ = ["drawn_states"]
 
@@ -27,8 +27,7 @@ def drawn_states(model, trials, seed):
     dict of str to ndarray, shape (trials, n)
         SI, by ``'group.variable'``, as `simulate` takes them.
     """
-    live = rebuild(model)
-    set_aside(live.groups.values())
+    live = unrun(model)
     drawn = {f"{group.name}.{variable}": [] for group in model.groups for variable in group.initial}
     brian2.seed(seed)
     for _ in range(trials):

@@ -50,7 +50,7 @@ class Job:
     @property
     def spiking(self):
         """Names of the groups that spike."""
-        return [group.name for group in self.model.groups if "spike" in getattr(group, "events", {})]
+        return self.model.spiking
 
 
 @dataclass(frozen=True, eq=False)

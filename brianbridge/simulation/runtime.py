@@ -1,9 +1,10 @@
 """Trials in Brian2's runtime: one after the other, or several side by side."""
 
 import numpy as np
-from brian2 import SpikeMonitor, StateMonitor, prefs, seed
+from brian2 import SpikeMonitor, StateMonitor, seed
 from tqdm.auto import tqdm
 
+from brianbridge.codegen_target import codegen_target
 from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.generation.frozen_noise import freeze_noise
 from brianbridge.model.rebuild import rebuild
@@ -38,13 +39,12 @@ def run(job, *, live=None, target=None, together=1, progress=True):
     if live is not None and together > 1:
         raise ValueError("A network that is given as live= runs its trials one by one: together=1.")
     model = copies(job.model, together)
-    before = prefs.codegen.target
-    prefs.codegen.target = target or before
-    try:
-        with spared_from_collection(), _Runner(job, model, live or rebuild(model), together) as runner:
-            return runner.run(progress)
-    finally:
-        prefs.codegen.target = before
+    with (
+        codegen_target(target),
+        spared_from_collection(),
+        _Runner(job, model, live or rebuild(model), together) as runner,
+    ):
+        return runner.run(progress)
 
 
 class _Runner:

@@ -11,7 +11,7 @@ from brianbridge.generation.records import with_records
 from brianbridge.generation.schedule import program_of
 from brianbridge.model.naming import monitor_name, variable_name
 from brianbridge.model.quantities import seconds_of
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import unrun
 from brianbridge.surrogate.backends import BACKENDS, Backend
 from brianbridge.surrogate.execution import GeneratedStep
 from brianbridge.surrogate.feeding import SECOND, State
@@ -86,8 +86,7 @@ class Surrogate(nn.Module):
         self.ops = Operations(dtype, exact, smooth, reset_gradient)
         self._backend = Backend(backend, self.ops, segment)
         self._backend.check(device)
-        self._live = rebuild(model)
-        set_aside(self._live.groups.values())  # it lends its names and equations, and never runs
+        self._live = unrun(model)
         self.program = program_of(model, self._live)
         self.spike_gradients = spike_gradients_of(model, self._live, spike_gradient)
         self.parameter = nn.ModuleList(parameter_of(t, model) for t in model.trainable)

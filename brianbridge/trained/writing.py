@@ -9,7 +9,7 @@ from brian2.units.fundamentalunits import Quantity
 from brianbridge.generation.frozen_noise import freeze_noise
 from brianbridge.generation.schedule import program_of
 from brianbridge.model.naming import caller_names
-from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.model.rebuild import unrun
 
 __all__ = ["assignments", "trial_assignments", "write_input"]
 
@@ -42,8 +42,7 @@ def assignments(network, model):
 
 def _refuse_states(network, model):
     """What the equations change has its trained value at t = 0 only."""
-    live = rebuild(model)
-    set_aside(live.groups.values())
+    live = unrun(model)
     states = {key for key, array in program_of(model, live).arrays.items() if array.role == "state"}
     late = [trainable.name for trainable in model.trainable if trainable.name in states]
     if late:
