@@ -15,11 +15,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "myst_parser",
-    "feature_table",
-    "task_table",
-    "small_table",
+    "generated_tables",
 ]
-exclude_patterns = ["_build", "_feature_table.md", "_task_table.md", "_small_table.md"]
+exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "brianbridge"
 myst_heading_anchors = 3

@@ -61,14 +61,3 @@ def _tests(shown):
 
 def _reasons(shown, prefix=""):
     return "; ".join(f"{prefix}{why} (`{test}`)" for why, test in shown)
-
-
-def write(app):
-    """Write the table beside the page that includes it, before the pages are read."""
-    (Path(app.srcdir) / "_feature_table.md").write_text(table(), encoding="utf-8")
-
-
-def setup(app):
-    """Sphinx extension."""
-    app.connect("builder-inited", write)
-    return {"parallel_read_safe": True}

@@ -56,14 +56,3 @@ def _accuracy(row):
     low, high = row["interval"]
     rate = f", {row['rate_hz']:.1f} Hz" if row.get("rate_hz") is not None else ""
     return f"{row['accuracy']:.1%} ({low:.0%}–{high:.0%}) at {row['dt_ms']:g} ms{rate}"
-
-
-def write(app):
-    """Write the table beside the page that includes it, before the pages are read."""
-    (Path(app.srcdir) / "_small_table.md").write_text(table(), encoding="utf-8")
-
-
-def setup(app):
-    """Sphinx extension."""
-    app.connect("builder-inited", write)
-    return {"parallel_read_safe": True}

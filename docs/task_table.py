@@ -1,7 +1,5 @@
 """The table of published tasks, made from the tasks themselves."""
 
-from pathlib import Path
-
 import numpy as np
 from brian2.units import Quantity, ms, second
 
@@ -83,14 +81,3 @@ def _duration(duration):
     if duration.shape:
         return " or ".join(f"{value:g}" for value in sorted(set(np.round(duration / ms, 9))))
     return f"{float(duration / ms):g}"
-
-
-def write(app):
-    """Write the table beside the page that includes it, before the pages are read."""
-    (Path(app.srcdir) / "_task_table.md").write_text(table(), encoding="utf-8")
-
-
-def setup(app):
-    """Sphinx extension."""
-    app.connect("builder-inited", write)
-    return {"parallel_read_safe": True}

@@ -207,7 +207,7 @@ def test_refusals(monkeypatch):
     monkeypatch.setenv("PATH", "")
     refused("g.. and make cannot be found. Install them", trials, device="cpp_standalone")
     monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda name: None)
-    refused(r"pip install 'brianbridge\[cuda\]'", trials, device="cuda_standalone")
+    refused(r"pip install -e '.\[cuda\]'", trials, device="cuda_standalone")
     monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda name: True)
     refused("install the CUDA toolkit", trials, device="cuda_standalone")
 

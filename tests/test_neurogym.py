@@ -116,7 +116,7 @@ def test_what_is_no_environment():
 
 def test_without_neurogym(monkeypatch):
     monkeypatch.setitem(sys.modules, "neurogym", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'brianbridge\[tasks\]'"):
+    with pytest.raises(ModuleNotFoundError, match="make neurogym-test"):
         tasks.NeuroGym().trials(1, 2, 100 * ms)
 
 

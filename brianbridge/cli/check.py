@@ -22,7 +22,12 @@ def add_arguments(parser):
     parser.add_argument(
         "trained", metavar="TRAINED", help="a .safetensors file that fit(...).save() has written"
     )
-    parser.add_argument("--ladder", choices=("quick", "full"), default="quick")
+    parser.add_argument(
+        "--ladder",
+        choices=("quick", "full"),
+        default="quick",
+        help="all checks, or those that take minutes (default: quick)",
+    )
     parser.add_argument(
         "--only", metavar="CHECK,...", help="only these checks, such as transcription,performance"
     )

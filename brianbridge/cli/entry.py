@@ -23,6 +23,8 @@ exit status:
   64  wrong usage
   65  a file that cannot be used
   70  an error of brianbridge itself
+  130 interrupted by Ctrl-C
+  143 ended by SIGTERM
 
 brianbridge COMMAND --help shows an example of each command."""
 

@@ -20,7 +20,7 @@ selections:
 {indent(SELECTIONS, "  ")}"""
 EXAMPLE = """\
   brianbridge perturb trained.safetensors --epoch sample --action 'lesion cells' --select inhibitory
-  brianbridge perturb seed=*/trained.safetensors --epoch sample delay --action 'clamp cells.v=-100*mV' \\
+  brianbridge perturb networks/*.safetensors --epoch sample delay --action 'clamp cells.v=-100*mV' \\
       --select 'tau_m < median' --trials 200 --device cpp_standalone --plot clamp.pdf --json"""
 
 

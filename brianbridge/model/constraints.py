@@ -30,7 +30,8 @@ class Constraint:
     unit : Quantity, optional
         The unit in which the optimiser sees the parameter; default is the usual one (mV, ms, pA, Mohm, nS,
         pF, Hz), else the best display unit of the values.
-        A learning rate of 0.01 then means 0.01 of this unit (for `Bounds`: of the logit).
+        A learning rate of 0.01 then means 0.01 of this unit (for `Bounds`: of the logit, for `Positive`: of
+        the logarithm).
     """
 
     tie: object = None

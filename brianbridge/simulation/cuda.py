@@ -67,8 +67,8 @@ def check_compiler():
     """Raise `DeviceMissing` if networks cannot be compiled for a card here."""
     if not importlib.util.find_spec("brian2cuda"):
         raise DeviceMissing(
-            "device='cuda_standalone' needs brian2cuda: pip install 'brianbridge[cuda]'. Without a graphics "
-            "card of NVIDIA use device='cpp_standalone'."
+            "device='cuda_standalone' needs brian2cuda: pip install -e '.[cuda]' in the folder of "
+            "brianbridge. Without a graphics card of NVIDIA use device='cpp_standalone'."
         )
     if not shutil.which("nvcc"):
         raise DeviceMissing(

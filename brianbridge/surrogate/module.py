@@ -170,7 +170,8 @@ class Surrogate(nn.Module):
         Parameters
         ----------
         learning_rate : float
-            In the units of the parameters (mV, pA, ...; for bounded ones of the logit).
+            In the units of the parameters (mV, pA, ...; for `Bounds` of the logit, for `Positive` of the
+            logarithm).
         learning_rates : dict, optional
             Other learning rates for some: ``{rec.w: 0.1, 'tau_syn': 0.001}``; for weights of low rank also
             for one factor, ``{'rec.w.scores': 0.1}``.

@@ -1,6 +1,7 @@
 """NeuroGym environments as tasks.
 
-NeuroGym (https://neurogym.github.io) is optional: ``pip install 'brianbridge[tasks]'``.
+NeuroGym (https://neurogym.github.io) is optional, and wants an older numpy: ``make neurogym-test`` installs
+it into an environment of its own.
 """
 
 import numbers
@@ -91,8 +92,8 @@ class NeuroGym(BuiltInTask):
                 import neurogym  # noqa: F401 - registers the environments
         except ImportError as error:
             raise ModuleNotFoundError(
-                f"the task neurogym needs NeuroGym, which cannot be imported ({error}). Install it with "
-                "pip install 'brianbridge[tasks]'"
+                f"the task neurogym needs NeuroGym, which cannot be imported ({error}). It wants an older "
+                "numpy: make neurogym-test, in the folder of brianbridge, installs it into .venv-neurogym"
             ) from None
         if self.environment not in gymnasium.registry:
             ours = [name for name, spec in gymnasium.registry.items() if "neurogym" in str(spec.entry_point)]

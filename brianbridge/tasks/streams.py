@@ -12,12 +12,12 @@ def held(values, shown):
 
     Parameters
     ----------
-    values : array (batch, channels)
+    values : array (batch, n)
     shown : bool array (time, batch)
 
     Returns
     -------
-    float array (time, batch, channels)
+    float array (time, batch, n)
     """
     return np.where(shown[:, :, np.newaxis], np.asarray(values, dtype=float), 0.0)
 
@@ -53,7 +53,7 @@ def noisy_offsets(rng, offset, sd, shown):
     Parameters
     ----------
     rng : numpy Generator
-    offset : array (batch, channels)
+    offset : array (batch, n)
         Signed mean of each stream.
     sd : float
         Standard deviation of each sample: see `noise_per_step`.
@@ -61,7 +61,7 @@ def noisy_offsets(rng, offset, sd, shown):
 
     Returns
     -------
-    float array (time, batch, channels)
+    float array (time, batch, n)
     """
     noise = sd * rng.standard_normal((*shown.shape, offset.shape[1]))
     return np.where(shown[:, :, np.newaxis], offset + noise, 0.0)

@@ -73,8 +73,9 @@ def fit(
     batch : int
         Trials in each update.
     learning_rate : float or dict
-        In the units of the parameters (mV, pA, ...; for bounded ones of the logit). A dict has names as in
-        ``wrap(train=...)``: ``{rec.w: 0.1}``; parameters that it does not name have 0.01.
+        In the units of the parameters (mV, pA, ...; for `Bounds` of the logit, for `Positive` of the
+        logarithm). A dict has names as in ``wrap(train=...)``: ``{rec.w: 0.1}``; parameters that it does not
+        name have 0.01.
     learning_rates : dict, optional
         Other learning rates for some parameters, where `learning_rate` is that of all others.
     optimiser : callable
