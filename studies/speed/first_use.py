@@ -1,4 +1,4 @@
-"""How long a first update takes: where no kernel was ever compiled, and where it is kept from an earlier process.
+"""How long a first update takes: with no kernel compiled yet, and with one kept from an earlier process.
 
 python studies/speed/first_use.py [--workload NAMES]
 """
