@@ -4,6 +4,7 @@ import brian2
 import numpy as np
 
 from brianbridge.model.rebuild import rebuild, set_aside
+from brianbridge.simulation.random_state import random_state_kept
 
 __all__ = ["drawn_states"]
 
@@ -30,11 +31,12 @@ def drawn_states(model, trials, random_seed):
     live = rebuild(model)
     set_aside(live.groups.values())
     drawn = {f"{group.name}.{variable}": [] for group in model.groups for variable in group.initial}
-    brian2.seed(random_seed)
-    for _ in range(trials):
-        for group in model.groups:
-            for variable, expression in group.initial.items():
-                setattr(live[group.name], variable, expression)
-                value = live[group.name].variables[variable].get_value()
-                drawn[f"{group.name}.{variable}"].append(np.array(value))
+    with random_state_kept():
+        brian2.seed(random_seed)
+        for _ in range(trials):
+            for group in model.groups:
+                for variable, expression in group.initial.items():
+                    setattr(live[group.name], variable, expression)
+                    value = live[group.name].variables[variable].get_value()
+                    drawn[f"{group.name}.{variable}"].append(np.array(value))
     return {name: np.stack(values) for name, values in drawn.items()}
