@@ -14,6 +14,7 @@ import pytest
 from brian2 import *
 
 from brianbridge.cli import main
+from brianbridge.comparison.agreement import StateAgreement
 from brianbridge.comparison.side_by_side import compare
 from brianbridge.comparison.verdict import compare_script
 from brianbridge.comparison.watching import Difference
@@ -304,6 +305,13 @@ def test_not_a_number_equals_not_a_number():
     assert state.relative == pytest.approx(5e-10)
     state.see(np.array([np.nan]), np.array([1.0]))
     assert state.largest == state.relative == np.inf
+
+
+def test_a_variable_that_stays_zero_in_brian2_alone_differs_whatever_its_unit():
+    state = Difference()
+    state.see(np.zeros(2), np.array([0.0, 5e-10]))
+    assert state.largest == 5e-10 and state.relative == 1
+    assert not StateAgreement("A", state.largest, state.relative).agrees
 
 
 def test_a_long_run_of_a_small_network():

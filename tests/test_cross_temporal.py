@@ -65,6 +65,35 @@ def test_without_code_a_cluster_is_found_in_one_case_of_twenty():
     assert binomtest(alarms, 60, 0.05).pvalue > 1e-2
 
 
+def test_noise_that_units_share_is_no_code_where_labels_of_trials_are_permuted():
+    """One slow mode of a recurrent network: correlated over units by chance, in about every second case."""
+    alarms, as_if_independent = 0, 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        populations = [population("none", units=20, noise=0.3, seed=1000 + 2 * seed + k) for k in range(2)]
+        recordings = [
+            (rates + rng.standard_normal((TRIALS, 1, 1)) * rng.standard_normal(20), cue)
+            for rates, cue in populations
+        ]
+        averages = np.concatenate([cue_averages(*one) for one in recordings], axis=-1)
+        settings = dict(permutations=59, seed=seed)
+        found = cross_temporal_discriminability(averages, recordings=recordings, **settings)
+        alarms += bool((found.clusters.p_values < 0.05).any())
+        found = cross_temporal_discriminability(averages, **settings)
+        as_if_independent += bool((found.clusters.p_values < 0.05).any())
+    assert binomtest(alarms, 40, 0.05).pvalue > 1e-2
+    assert as_if_independent > 13
+
+
+def test_a_code_is_found_where_labels_of_trials_are_permuted():
+    recordings = [population("stable", units=60, seed=seed) for seed in (1, 2)]
+    averages = np.concatenate([cue_averages(*one) for one in recordings], axis=-1)
+    found = cross_temporal_discriminability(averages, permutations=59, recordings=recordings)
+    assert found.clusters.significant()[10:, 10:].all()
+    with pytest.raises(ValueError, match="recordings= are not those"):
+        cross_temporal_discriminability(averages, permutations=59, recordings=recordings[:1])
+
+
 def test_the_more_stable_group_is_told_apart():
     delay = np.arange(TIME) >= 10
     stable, changing = (cue_averages(*population(kind, units=60)) for kind in ("stable", "changing"))

@@ -133,6 +133,38 @@ def test_perturbations_noise_and_seeds_in_standalone():
     assert not np.array_equal(first.outputs[:, 0], first.outputs[:, 1])
 
 
+@pytest.mark.slow
+def test_neurons_of_several_threads_have_noise_of_their_own(monkeypatch):
+    monkeypatch.setitem(prefs, "devices.cpp_standalone.openmp_threads", 2)
+    start_scope()
+    cells = NeuronGroup(4, "dv/dt = xi*ms**-0.5 : 1", method="euler", dt=1 * ms, name="cells")
+    trained = bb.Trained(model=bb.wrap(Network(cells)), inputs={}, output="cells.v", task="none")
+    shape = 5, 3, 4
+    trials = Trials({}, np.zeros(shape), np.ones(shape), {}, {}, 0.001)
+    settings = dict(device="cpp_standalone", random_seed=1, progress=False)
+    with bb.keep_builds():
+        first, again = (bb.simulate(trained, trials, **settings).outputs.values for _ in range(2))
+    assert len(np.unique(first)) == first.size
+    assert np.array_equal(first, again)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_runs_again_after_it_has_failed():
+    trained, task = network(), Task()
+    settings = dict(device="cpp_standalone", random_seed=1, progress=False)
+    with bb.keep_builds() as builds:
+        good = bb.simulate(trained, task, 2, **settings)
+        (program,) = builds.programs.values()
+        main = program.folder / "main"
+        main.rename(program.folder / "kept")
+        main.write_text("#!/bin/sh\nexit 3\n")
+        main.chmod(0o755)
+        with pytest.raises(RuntimeError, match="Trial 0 failed in the compiled network: 3"):
+            bb.simulate(trained, task, 2, **settings)
+        (program.folder / "kept").rename(main)
+        same(good, bb.simulate(trained, task, 2, **settings))
+
+
 def test_kept_builds_are_those_of_the_same_device_and_compilation():
     builds, job = standalone._Builds(Path("builds")), Job(network().model, {}, 1, 10, ("cells.v",))
     first = builds.network(job, "cpp_standalone", Path)

@@ -7,6 +7,7 @@ from brian2 import Network, NeuronGroup, TimedArray, ms, start_scope
 from brian2.core import names
 
 import brianbridge as bb
+from brianbridge.comparison.same_trials import same_trials
 from brianbridge.simulation.copies import side_by_side
 
 
@@ -64,6 +65,12 @@ def test_finer_time_step_keeps_the_trial_and_holds_the_inputs(trained, trials):
     assert simulated.raster("cells", 0).shape == (2 * trials.steps, 20)
 
 
+@pytest.mark.parametrize("dt", [0.3, 0.7, 2])
+def test_a_time_step_that_does_not_divide_that_of_the_trials_is_refused(trained, trials, dt):
+    with pytest.raises(ValueError, match=rf"steps of 1 ms, .* dt={dt}\*ms"):
+        bb.simulate(trained, trials, dt=dt * ms, progress=False)
+
+
 def test_fresh_noise_follows_the_seed(trained, trials):
     first, again, other = (
         bb.simulate(trained, trials[:1], seed=seed, progress=False).outputs for seed in (1, 1, 2)
@@ -82,6 +89,36 @@ def test_names_are_the_same_in_every_simulation(trained, trials, monkeypatch):
         simulations.append(given.copy())
         given.clear()
     assert simulations[0] == simulations[1] == simulations[2] != []
+
+
+def test_a_live_network_draws_its_own_noise_after_a_replay(trained, trials, records):
+    live = trained.model.with_inputs({"stimulus": trials.inputs["stimulus"][:, 0]}).live()
+    settings = dict(random_seed=1, live=live, record=["cells.v"], progress=False)
+    before = bb.simulate(trained, trials, **settings).states["cells.v"]
+    bb.simulate(trained, trials, noise=frozen(records), live=live, progress=False)
+    assert np.array_equal(bb.simulate(trained, trials, **settings).states["cells.v"], before)
+    same_trials(trained, trials, live=live)
+    assert np.array_equal(bb.simulate(trained, trials, **settings).states["cells.v"], before)
+
+
+def test_seeds_leave_the_random_numbers_of_the_user_alone(trained, trials):
+    np.random.seed(3)
+    wanted = np.random.random(4)
+    for run in (
+        lambda: bb.simulate(trained, trials[:1], random_seed=1, progress=False),
+        lambda: same_trials(trained, trials[:1], seed=1),
+    ):
+        np.random.seed(3)
+        run()
+        assert np.array_equal(np.random.random(4), wanted)
+
+
+def test_trials_without_a_seed_differ_from_call_to_call(trained, trials):
+    first, second = (
+        bb.simulate(trained, trials[:1], record=["cells.v"], progress=False).states["cells.v"]
+        for _ in range(2)
+    )
+    assert not np.array_equal(first, second)
 
 
 def test_a_live_network_with_shorter_inputs_is_refused(trained, trials):

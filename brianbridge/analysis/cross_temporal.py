@@ -58,7 +58,9 @@ def cue_averages(rates, cue):
     return np.array([[rates[trials[half::2]].mean(axis=0) for trials in of_cue] for half in (0, 1)])
 
 
-def cross_temporal_discriminability(averages, *, permutations=1000, point_level=0.05, seed=0):
+def cross_temporal_discriminability(
+    averages, *, recordings=None, permutations=1000, point_level=0.05, seed=0
+):
     """
     Correlate differences between cues across time, with a cluster-based permutation test.
 
@@ -66,9 +68,14 @@ def cross_temporal_discriminability(averages, *, permutations=1000, point_level=
     ----------
     averages : array (2, cues, time, units)
         From `cue_averages`.
+    recordings : sequence of (rates, cue), optional
+        The trials from which the averages were made, one pair for each network or session, as `cue_averages`
+        takes them. Needed where units that were recorded together share noise, as in a recurrent network.
     permutations : int
-        In each, the cues of every unit are permuted anew in the second half of the trials, at all times
-        alike: what a unit says about the cue then no longer agrees between the halves.
+        With `recordings`, the cues of whole trials are permuted in each of them, for all units alike, and the
+        averages are made anew: what units have in common for other reasons than the cue stays. Without,
+        the cues of every unit are permuted in the second half of the trials, at all times alike, which
+        assumes that units are independent, as those that were recorded one by one.
     point_level : float
         Level (one-sided) of a point that may belong to a cluster.
     seed : int
@@ -76,20 +83,39 @@ def cross_temporal_discriminability(averages, *, permutations=1000, point_level=
     Returns
     -------
     Discriminability
+
+    Notes
+    -----
+    Kim & Sejnowski (2019) pool units over networks and test by permutation, without saying what was permuted.
     """
     averages = np.asarray(averages, dtype=float)
     _, cues, _, units = averages.shape
     rng = np.random.default_rng(seed)
+    if recordings is not None and not _are_of(averages, recordings):
+        raise ValueError("recordings= are not those from which these averages were made")
 
     def permuted():
         for _ in range(permutations):
-            order = rng.permuted(np.tile(np.arange(cues)[:, None], units), axis=0)
-            yield _fisher_z(averages[0], np.take_along_axis(averages[1], order[:, None, :], axis=0))
+            if recordings is None:
+                order = rng.permuted(np.tile(np.arange(cues)[:, None], units), axis=0)
+                yield averages[0], np.take_along_axis(averages[1], order[:, None, :], axis=0)
+            else:
+                yield _pooled([(rates, rng.permutation(cue)) for rates, cue in recordings])
 
     observed = _fisher_z(*averages)
     independent = units * (cues - 1)
     threshold = norm.isf(point_level) / np.sqrt(max(independent - 3, 1))
-    return Discriminability(observed, find_clusters(observed, permuted(), threshold))
+    null_maps = (_fisher_z(*halves) for halves in permuted())
+    return Discriminability(observed, find_clusters(observed, null_maps, threshold))
+
+
+def _pooled(recordings):
+    return np.concatenate([cue_averages(rates, cue) for rates, cue in recordings], axis=-1)
+
+
+def _are_of(averages, recordings):
+    made = _pooled(recordings)
+    return made.shape == averages.shape and np.allclose(made, averages)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class StateAgreement:
         Infinite where only one side is infinite or not a number.
     relative : float
         The difference as a part of the variable's range in the same run; of its value, where that never
-        changes.
+        changes; 1 where it is zero in Brian2 all along.
     """
 
     unit: str

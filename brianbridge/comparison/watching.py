@@ -142,8 +142,8 @@ class Difference:
 
     @property
     def relative(self):
-        """As a part of the variable's range; of its value, where that never changes."""
+        """As a part of the variable's range; of its value, where that never changes; 1 where that is zero."""
         if self.largest == 0 or not np.isfinite(self.largest):
             return self.largest
         extent = self.high - self.low
-        return self.largest / (extent or abs(self.high) or 1.0)
+        return self.largest / (extent or abs(self.high) or self.largest)

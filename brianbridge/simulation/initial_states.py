@@ -4,6 +4,7 @@ import brian2
 import numpy as np
 
 from brianbridge.model.rebuild import unrun
+from brianbridge.simulation.random_state import random_state_kept
 
 __all__ = ["drawn_states"]
 
@@ -29,11 +30,12 @@ def drawn_states(model, trials, seed):
     """
     live = unrun(model)
     drawn = {f"{group.name}.{variable}": [] for group in model.groups for variable in group.initial}
-    brian2.seed(seed)
-    for _ in range(trials):
-        for group in model.groups:
-            for variable, expression in group.initial.items():
-                setattr(live[group.name], variable, expression)
-                value = live[group.name].variables[variable].get_value()
-                drawn[f"{group.name}.{variable}"].append(np.array(value))
+    with random_state_kept():
+        brian2.seed(seed)
+        for _ in range(trials):
+            for group in model.groups:
+                for variable, expression in group.initial.items():
+                    setattr(live[group.name], variable, expression)
+                    value = live[group.name].variables[variable].get_value()
+                    drawn[f"{group.name}.{variable}"].append(np.array(value))
     return {name: np.stack(values) for name, values in drawn.items()}

@@ -1,15 +1,18 @@
 """Trials in Brian2's runtime: one after the other, or several side by side."""
 
+from contextlib import nullcontext
+
 import numpy as np
 from brian2 import SpikeMonitor, StateMonitor, seed
 from tqdm.auto import tqdm
 
 from brianbridge.codegen_target import codegen_target
 from brianbridge.garbage_collection import spared_from_collection
-from brianbridge.generation.frozen_noise import freeze_noise
+from brianbridge.generation.frozen_noise import freeze_noise, thaw_noise
 from brianbridge.model.rebuild import rebuild
 from brianbridge.simulation.copies import copies
 from brianbridge.simulation.job import Recorded, input_rows
+from brianbridge.simulation.random_state import random_state_kept
 from brianbridge.trained.writing import write_input
 
 __all__ = ["LAST", "run"]
@@ -42,6 +45,7 @@ def run(job, *, live=None, target=None, together=1, progress=True):
     with (
         codegen_target(target),
         spared_from_collection(),
+        nullcontext() if job.seed is None else random_state_kept(),
         _Runner(job, model, live or rebuild(model), together) as runner,
     ):
         return runner.run(progress)
@@ -65,9 +69,11 @@ class _Runner:
         return self
 
     def __exit__(self, *_):
-        """Leave a network that was given as it was, without the monitors."""
+        """Leave a network that was given as it was, without the monitors and the noise of this job."""
         self.live.network.restore("start of a trial")
         self.live.network.remove(*self.states.values(), *self.monitors.values())
+        if self.job.noise:
+            thaw_noise(self.live.network)
 
     def run(self, progress):
         found, trials = [], self.job.trials

@@ -31,9 +31,11 @@ __all__ = ["SEED", "CompiledNetwork", "DeviceMissing", "keep_builds", "kept_buil
 SEED = "BRIANBRIDGE_SEED"
 PREFIX = "brianbridge_"  # of the folders in which networks are compiled
 IN_USE = "in_use"
+STRIDE = 0x9E3779B9  # between the seeds of threads, far from those of other trials, which follow each other
 CPP_SEED = (
-    f'if (const char* given = std::getenv("{SEED}")) '
-    "for (auto& generator : _random_generators) generator.seed(std::strtoul(given, nullptr, 10));"
+    f'if (const char* given = std::getenv("{SEED}")) {{ '
+    "unsigned long seed = std::strtoul(given, nullptr, 10); "
+    f"for (auto& generator : _random_generators) {{ generator.seed(seed); seed += {STRIDE}UL; }} }}"
 )
 
 
@@ -237,9 +239,9 @@ class CompiledNetwork:
         list of Recorded
         """
         running = set()
-        common = self._common(job)
         heading = f"{job.trials} trials in {processes} processes"
         try:
+            common = self._common(job)
             with ThreadPoolExecutor(processes) as pool:
                 trials = [pool.submit(self._trial, job, k, common, running) for k in range(job.trials)]
                 try:
@@ -266,6 +268,7 @@ class CompiledNetwork:
     def _trial(self, job, trial, common, running):
         folder = self.folder / f"trial_{trial}"
         results = folder / "results"
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that failed
         results.mkdir(parents=True)
         given = [
             _argument(folder, f"{self.inputs[name]}.values", input_rows(values, [trial]))

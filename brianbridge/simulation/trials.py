@@ -87,8 +87,8 @@ def simulate(
     Raises
     ------
     ValueError
-        If the trials do not fit the network, a setting does not fit the device, or copies of the network
-        cannot stand side by side.
+        If the trials do not fit the network, their time step is not a multiple of that of the simulation, a
+        setting does not fit the device, or copies of the network cannot stand side by side.
     DeviceMissing
         If the device cannot be used here; the message says what to install.
     """
@@ -96,6 +96,7 @@ def simulate(
     task, trials = asked_trials(trained, task, trials, seed)
     model = trained.model if dt is None else trained.model.with_dt(seconds_of(dt))
     model = model if method is None else model.with_method(method)
+    _check_dt(model.dt, trials.dt)
     perturbations = _listed(perturbation)
     _refuse_live(live, perturbations)
     for one in perturbations:
@@ -181,6 +182,17 @@ def _trials_dt(trained):
         listed = ", ".join(f"{dt * 1e3:g} ms" for dt in sorted(steps))
         raise ValueError(f"The network's inputs have different time steps ({listed}): hand over the trials.")
     return Quantity(steps.pop(), dim=second.dim)
+
+
+def _check_dt(dt, step):
+    """Outputs are judged at the end of every step of the trials: the simulation has to be there then."""
+    ratio = step / dt
+    if round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6 * ratio:
+        raise ValueError(
+            f"The trials have steps of {step / float(ms):g} ms, which cannot be divided into steps of a "
+            f"simulation with dt={dt / float(ms):g}*ms: choose {step / float(ms):g} ms, half of it, a third, "
+            "and so on, or draw the trials with another time step."
+        )
 
 
 def _inputs(trained, trials):
