@@ -124,10 +124,10 @@ def test_a_network_without_noise_is_measured_but_not_judged(driven):
     assert "distance between the trials and those with the nudge" in report.figures[0].caption
 
 
-def unitless(threshold="x > 1"):
+def unitless(threshold="x > 1", n=5):
     """Neurons whose membrane variable is called x and has no unit."""
     cells = NeuronGroup(
-        5,
+        n,
         "dx/dt = (2 - x)/T_m : 1\nT_m : second (constant)\ndy/dt = -y/T_m : 1",
         threshold=threshold,
         reset="x = 0; y += 1",
@@ -182,6 +182,11 @@ def test_the_nudge_is_handed_over(monkeypatch, driven):
         s["cells.x"], starts[0]["cells.x"]))  # fmt: skip
     assert 0 < np.ptp(first) < 0.5 and np.allclose(nudged - first, (nudged - first).max(), rtol=1e-5)
     assert 1e-10 < (nudged - first).max() < 1e-9
+
+
+def test_a_single_neuron_has_no_correlation():
+    _, report = rung_6(unitless(n=1), 0.5, task=Nothing())
+    assert np.isnan([row["correlation"] or np.nan for row in report.data["time_steps"]["steps"]]).all()
 
 
 def test_effects_without_a_spread_are_infinite():

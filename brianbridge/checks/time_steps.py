@@ -196,7 +196,7 @@ def _statistics(run):
         bins = raster[: len(raster) // width * width].reshape(-1, width, *raster.shape[1:]).sum(axis=1)
         counts = bins.reshape(-1, bins.shape[2])
         with np.errstate(all="ignore"):
-            matrix = np.corrcoef(counts.T)
+            matrix = np.atleast_2d(np.corrcoef(counts.T))  # of one neuron it is a number
         np.fill_diagonal(matrix, np.nan)
         correlations.append(_mean(matrix))
     return {
