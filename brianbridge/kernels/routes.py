@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from brianbridge.kernels.values import NotCompilable
+from brianbridge.model.spike_queue import delivery_order
 
 __all__ = ["Route", "routes_of"]
 
@@ -76,7 +77,7 @@ def _route(number, block, program):
         raise NotCompilable(f"{block.name} runs at another time step than the events it carries")
     sources = np.asarray(program.arrays[block.sources].value)
     delays = np.broadcast_to(np.asarray(block.delays), sources.shape).astype(np.int64)
-    order = np.lexsort((np.arange(len(sources)), sources, -delays)).astype(np.int32)
+    order = delivery_order(sources, delays).astype(np.int32)
     kinds = np.unique(delays)[::-1].copy() if len(delays) else np.array(block.delays[:1], dtype=np.int64)
     n = program.events[block.event]
     rows = np.zeros((len(kinds), n + 1), dtype=np.int32)

@@ -1,10 +1,10 @@
-"""Brian2's spike queue: delays in steps, and the events that a pathway has sent and not yet delivered."""
+"""Brian2's spike queue: delays in steps, the order of delivery, and events that are still under way."""
 
 import numpy as np
 
 from brianbridge.model.refusals import Refusal, Refused
 
-__all__ = ["delay_steps", "send", "two_at_once", "under_way"]
+__all__ = ["delay_steps", "delivery_order", "send", "two_at_once", "under_way"]
 
 
 def delay_steps(delays, dt):
@@ -22,6 +22,26 @@ def delay_steps(delays, dt):
     ndarray of int
     """
     return (delays / dt + 0.5).astype(int)
+
+
+def delivery_order(sources, delays):
+    """The order in which the queue delivers events that arrive in one step at the synapses of a pathway.
+
+    The events of the longest delay come first, those of one delay neuron by neuron.
+
+    Parameters
+    ----------
+    sources : ndarray of int, shape (synapses,)
+        The neurons from which events come.
+    delays : ndarray of int, shape (synapses,)
+        In steps.
+
+    Returns
+    -------
+    ndarray of int
+        Synapses.
+    """
+    return np.lexsort((np.arange(len(sources)), sources, -delays))
 
 
 def under_way(pathway):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from brianbridge.model.spike_queue import delivery_order
+
 __all__ = ["route"]
 
 
@@ -32,7 +34,7 @@ def _delays(block, arrays):
 def _order(block, arrays):
     """The order in which Brian2's queue delivers events; None where it is that of the synapses."""
     sources = np.asarray(arrays[block.sources].value)
-    order = np.lexsort((np.arange(len(sources)), sources, -_delays(block, arrays)))
+    order = delivery_order(sources, _delays(block, arrays))
     return None if np.all(order == np.arange(len(order))) else order
 
 
