@@ -6,7 +6,7 @@ from brian2 import Clock
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity, get_dimensions, get_unit
 from brian2.units.stdunits import ms
 
-from brianbridge.model.groups import SpikeTimes
+from brianbridge.model.groups import SPIKE_TIMES, SpikeTimes
 from brianbridge.model.naming import caller_names, input_name
 from brianbridge.model.spike_queue import two_at_once
 
@@ -22,7 +22,6 @@ __all__ = [
 ]
 
 SECOND = get_dimensions(ms)
-TIMES = (".lastspike", ".lastupdate")
 
 
 class State(dict):
@@ -62,7 +61,7 @@ class State(dict):
             Seconds.
         """
         moved = {
-            key: value + (step - self.step) * dt if key.endswith(TIMES) else value
+            key: value + (step - self.step) * dt if key.rpartition(".")[2] in SPIKE_TIMES else value
             for key, value in self.items()
         }
         return State(moved, step, self.seed)
