@@ -13,7 +13,6 @@ from brianbridge.surrogate.execution import GeneratedStep, Run
 from brianbridge.surrogate.feeding import (
     SECOND,
     SpikeRows,
-    State,
     events_under_way,
     given_inputs,
     input_step,
@@ -24,6 +23,7 @@ from brianbridge.surrogate.feeding import (
 from brianbridge.surrogate.noise import DrawnNoise, GivenNoise, given_noise
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.routing import route
+from brianbridge.surrogate.state import State
 
 __all__ = ["Start", "dimensions_of"]
 

@@ -5,7 +5,7 @@ from brian2.units.fundamentalunits import get_dimensions
 from brian2.units.stdunits import ms
 
 from brianbridge.model.groups import SPIKE_TIMES
-from brianbridge.surrogate.feeding import State
+from brianbridge.surrogate.state import State
 
 __all__ = ["check_carrying", "from_the_start", "some_state", "state_arrays", "state_of"]
 
