@@ -8,7 +8,7 @@ from brian2.units.stdunits import ms
 
 from brianbridge.model.groups import SpikeTimes
 from brianbridge.model.naming import caller_names, input_name
-from brianbridge.model.spike_queue import two_at_once
+from brianbridge.model.spike_queue import simultaneous_events_error
 
 __all__ = [
     "SpikeRows",
@@ -213,5 +213,5 @@ def events_under_way(block, start, dtype, device):
         row = rows.setdefault(start + steps, torch.zeros(block.size, dtype=dtype, device=device))
         row[synapse] += 1
     if any((row > 1.5).any() for row in rows.values()):
-        raise two_at_once(block.name)
+        raise simultaneous_events_error(block.name)
     return rows
