@@ -20,7 +20,7 @@ _HOME = {
     "LowRank": "brianbridge.model.low_rank",
     "transfer": "brianbridge.model.transfer",
     "rescale_time": "brianbridge.model.time_scale",
-    "as_modes": "brianbridge.model.relays",
+    "as_modes": "brianbridge.model.mode_neurons",
     "Surrogate": "brianbridge.surrogate.module",
     "Box": "brianbridge.surrogate.spike_gradients",
     "FastSigmoid": "brianbridge.surrogate.spike_gradients",

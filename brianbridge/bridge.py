@@ -16,7 +16,6 @@ from brianbridge.generation.rounding import RoundedTimes, refusals_of_step, roun
 from brianbridge.generation.schedule import program_of, refusals_of_code
 from brianbridge.generation.ties import OrderTie, find_ties
 from brianbridge.model.capture import capture
-from brianbridge.model.checks import check_trainable
 from brianbridge.model.constraints import Constraint, Free, Trainable
 from brianbridge.model.equation_text import add_parameter
 from brianbridge.model.files import ModelFileError, load_model
@@ -25,6 +24,7 @@ from brianbridge.model.naming import UnknownName, caller_names, input_name, vari
 from brianbridge.model.quantities import seconds_of
 from brianbridge.model.rebuild import rebuild, set_aside
 from brianbridge.model.refusals import Refusal, Refused
+from brianbridge.model.trainable_checks import check_trainable
 
 __all__ = ["load", "wrap"]
 

@@ -141,7 +141,7 @@ def test_neurons_of_several_threads_have_noise_of_their_own(monkeypatch):
     trained = bb.Trained(model=bb.wrap(Network(cells)), inputs={}, output="cells.v", task="none")
     shape = 5, 3, 4
     trials = Trials({}, np.zeros(shape), np.ones(shape), {}, {}, 0.001)
-    settings = dict(device="cpp_standalone", random_seed=1, progress=False)
+    settings = dict(device="cpp_standalone", seed=1, progress=False)
     with bb.keep_builds():
         first, again = (bb.simulate(trained, trials, **settings).outputs.values for _ in range(2))
     assert len(np.unique(first)) == first.size
@@ -151,7 +151,7 @@ def test_neurons_of_several_threads_have_noise_of_their_own(monkeypatch):
 @pytest.mark.slow
 def test_a_compiled_network_runs_again_after_it_has_failed():
     trained, task = network(), Task()
-    settings = dict(device="cpp_standalone", random_seed=1, progress=False)
+    settings = dict(device="cpp_standalone", seed=1, progress=False)
     with bb.keep_builds() as builds:
         good = bb.simulate(trained, task, 2, **settings)
         (program,) = builds.programs.values()

@@ -179,11 +179,11 @@ def states(net, duration=30 * ms):
 @pytest.mark.parametrize("way", WAYS)
 def test_modes_are_the_same_network_in_brian2(way):
     model = bb.wrap(network(**WAYS[way]), train={"rec.w": bb.LowRank(2, **modes())})
-    relayed = bb.as_modes(model)
-    assert relayed["rec_modes"].n == 2
-    assert relayed["rec_xi_in"].n + relayed["rec_xi_out"].n == 2 * (12 + 9)
+    by_modes = bb.as_modes(model)
+    assert by_modes["rec_modes"].n == 2
+    assert by_modes["rec_xi_in"].n + by_modes["rec_xi_out"].n == 2 * (12 + 9)
     full, spikes, times = states(model.network())
-    few, found, found_times = states(relayed.network())
+    few, found, found_times = states(by_modes.network())
     assert len(spikes) > 5 and np.array_equal(spikes, found) and np.array_equal(times, found_times)
     for name, values in full.items():
         np.testing.assert_allclose(few[name], values, rtol=1e-9, atol=1e-15, err_msg=name)

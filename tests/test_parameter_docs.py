@@ -56,7 +56,7 @@ def test_examples_run_in_order():
     for block in re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL):
         exec(compile(block, "parameters.md", "exec"), names)
     assert set(names["moved"].new) == {"source", "w_in"}
-    assert names["relayed_net"]["rec_modes"].N == 3
+    assert names["by_modes_net"]["rec_modes"].N == 3
     assert bb.initial.spectral_radius(names["sparse"]) / pA == pytest.approx(1.5)
 
 

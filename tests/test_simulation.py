@@ -93,7 +93,7 @@ def test_names_are_the_same_in_every_simulation(trained, trials, monkeypatch):
 
 def test_a_live_network_draws_its_own_noise_after_a_replay(trained, trials, records):
     live = trained.model.with_inputs({"stimulus": trials.inputs["stimulus"][:, 0]}).live()
-    settings = dict(random_seed=1, live=live, record=["cells.v"], progress=False)
+    settings = dict(seed=1, live=live, record=["cells.v"], progress=False)
     before = bb.simulate(trained, trials, **settings).states["cells.v"]
     bb.simulate(trained, trials, noise=frozen(records), live=live, progress=False)
     assert np.array_equal(bb.simulate(trained, trials, **settings).states["cells.v"], before)
@@ -105,7 +105,7 @@ def test_seeds_leave_the_random_numbers_of_the_user_alone(trained, trials):
     np.random.seed(3)
     wanted = np.random.random(4)
     for run in (
-        lambda: bb.simulate(trained, trials[:1], random_seed=1, progress=False),
+        lambda: bb.simulate(trained, trials[:1], seed=1, progress=False),
         lambda: same_trials(trained, trials[:1], seed=1),
     ):
         np.random.seed(3)

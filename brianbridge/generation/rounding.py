@@ -13,7 +13,7 @@ from brianbridge.model.groups import Operation, PoissonDrive, PoissonNeurons, Pr
 from brianbridge.model.rebuild import unrun
 from brianbridge.model.refusals import Refusal
 from brianbridge.model.spike_queue import delay_steps
-from brianbridge.model.spike_times import two_in_a_step
+from brianbridge.model.spike_times import repeated_spike_refusals
 
 __all__ = ["RoundedTimes", "refusals_of_step", "rounded_times"]
 
@@ -78,7 +78,7 @@ def _refusals_of_spikes(group):
     if group.period and np.any(bins >= period):
         construct = f"it spikes at {_ms(group.times.max())}, at the very end of its period"
         return [Refusal(group.name, construct, "move this spike to the beginning of the period")]
-    return two_in_a_step(group)
+    return repeated_spike_refusals(group)
 
 
 # -- what changes -------------------------------------------------------------------------------------

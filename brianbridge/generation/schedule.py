@@ -29,7 +29,7 @@ from brianbridge.model.groups import SpikeTimes
 from brianbridge.model.rebuild import unrun
 from brianbridge.model.refusals import Refusal, Refused
 from brianbridge.model.spike_queue import delay_steps, under_way
-from brianbridge.model.spike_times import two_in_a_step
+from brianbridge.model.spike_times import repeated_spike_refusals
 
 __all__ = ["block_of", "program_of", "refusals_of_code", "statements_of"]
 
@@ -69,7 +69,9 @@ def program_of(model, live):
     dt, unaligned = common_step(live)
     table = arrays.table(blocks)
     refusals += unaligned + _changing_indices(blocks, table)
-    refusals += [r for group in model.groups if isinstance(group, SpikeTimes) for r in two_in_a_step(group)]
+    refusals += [
+        r for group in model.groups if isinstance(group, SpikeTimes) for r in repeated_spike_refusals(group)
+    ]
     if refusals:
         raise Refused(refusals)
     return Program(

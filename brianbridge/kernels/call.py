@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from brianbridge.kernels.random_rows import row_function
-from brianbridge.model.spike_queue import two_at_once
+from brianbridge.model.spike_queue import simultaneous_events_error
 
 __all__ = ["TORCH_TYPES", "Call"]
 
@@ -237,7 +237,7 @@ class Call:
         self.problem.history_out = self.addresses(histories)
         self.handle = self.kernel._forward(ctypes.addressof(self.problem))
         if self.twice[0]:
-            raise two_at_once(list(self.kernel.routes)[self.twice[0] - 1])
+            raise simultaneous_events_error(list(self.kernel.routes)[self.twice[0] - 1])
         # as other tensors: these would keep the graph, and with it this call, alive for ever
         return [tensor.detach() for tensor in (*self.outputs, *states, *histories)]
 

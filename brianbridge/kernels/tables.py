@@ -8,6 +8,7 @@ import torch
 
 from brianbridge.kernels.operations import FUNCTIONS
 from brianbridge.kernels.values import NotCompilable
+from brianbridge.model.groups import SPIKE_TIMES
 
 __all__ = ["COMPARISONS", "Tables"]
 
@@ -94,7 +95,7 @@ class Tables:
             return "real"
         if name in self.states:
             key = self.states[name].key
-            if key.rpartition(".")[2] in ("lastspike", "lastupdate"):
+            if key.rpartition(".")[2] in SPIKE_TIMES:
                 return "wide"
             array = self.states[name]
             if array.kind == "float":

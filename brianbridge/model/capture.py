@@ -119,13 +119,13 @@ class _Capture:
 
     def group(self, obj):
         self._refuse_unknown_parts(obj)
-        describe = {
+        readers = {
             NeuronGroup: self.neurons,
             PoissonGroup: self.poisson_neurons,
             SpikeGeneratorGroup: self.spike_times,
             Synapses: self.projection,
         }
-        return describe[kind(obj)](obj)
+        return readers[kind(obj)](obj)
 
     def neurons(self, group):
         texts = [eq.expr.code for eq in group.user_equations.values() if eq.expr is not None]

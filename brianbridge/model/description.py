@@ -13,7 +13,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, get_dimensio
 
 from brianbridge.model.constraints import Trainable
 from brianbridge.model.equation_text import has_differential_equations, variable_dimensions
-from brianbridge.model.groups import freeze
+from brianbridge.model.groups import SPIKE_TIMES, freeze
 from brianbridge.model.quantities import seconds_of
 
 __all__ = ["Model", "TimedInput"]
@@ -126,7 +126,7 @@ class Model:
         group, variable = target
         if not group:
             return self.input(variable).dimensions
-        if variable in ("lastspike", "lastupdate"):  # Brian2's own
+        if variable in SPIKE_TIMES:
             return get_dimensions(second)
         return variable_dimensions(self[group].equations).get(variable, DIMENSIONLESS)
 

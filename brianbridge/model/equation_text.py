@@ -25,7 +25,7 @@ __all__ = [
     "variable_dimensions",
 ]
 
-XI = re.compile(r"\bxi(_\w+)?\b")
+XI = re.compile(r"\bxi(_\w+)?\b")  # white noise, also by a name of its own
 
 
 def unit_text(dimensions):

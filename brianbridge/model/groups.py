@@ -10,6 +10,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension, Quantity, ge
 from brianbridge.model.equation_text import subexpression_names
 
 __all__ = [
+    "SPIKE_TIMES",
     "Constant",
     "Group",
     "Link",
@@ -22,6 +23,8 @@ __all__ = [
     "SpikeTimes",
     "freeze",
 ]
+
+SPIKE_TIMES = ("lastspike", "lastupdate")  # Brian2's own variables, in seconds
 
 
 def _frozen_array(array):

@@ -22,7 +22,14 @@ from brian2.devices.device import get_device, runtime_device
 from brian2.equations.equations import parse_string_equations
 from brian2.units.fundamentalunits import Quantity
 
-from brianbridge.model.groups import Neurons, PoissonDrive, PoissonNeurons, Projection, SpikeTimes
+from brianbridge.model.groups import (
+    SPIKE_TIMES,
+    Neurons,
+    PoissonDrive,
+    PoissonNeurons,
+    Projection,
+    SpikeTimes,
+)
 from brianbridge.model.roles import contained_objects
 from brianbridge.model.spike_queue import send
 
@@ -293,9 +300,7 @@ def _projection(model, group, groups, clock, namespace):
 
 
 def _dtypes(group):
-    return {
-        name: value.dtype for name, value in group.values.items() if name not in ("lastspike", "lastupdate")
-    }
+    return {name: value.dtype for name, value in group.values.items() if name not in SPIKE_TIMES}
 
 
 def _set_values(group, live):

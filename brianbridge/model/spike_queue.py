@@ -1,10 +1,10 @@
-"""Brian2's spike queue: delays in steps, order of delivery, and events under way."""
+"""Brian2's spike queue: delays in steps, the order of delivery, and events that are still under way."""
 
 import numpy as np
 
 from brianbridge.model.refusals import Refusal, Refused
 
-__all__ = ["delay_steps", "delivery_order", "send", "two_at_once", "under_way"]
+__all__ = ["delay_steps", "delivery_order", "send", "simultaneous_events_error", "under_way"]
 
 
 def delay_steps(delays, dt):
@@ -78,7 +78,7 @@ def send(pathway, events):
     pathway.queue._restore_from_full_state((0, slots))
 
 
-def two_at_once(pathway):
+def simultaneous_events_error(pathway):
     """Events meet at a synapse, where Brian2 would let its code see both: the error to raise.
 
     Parameters

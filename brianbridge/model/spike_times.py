@@ -5,10 +5,10 @@ from brian2.core.functions import timestep
 
 from brianbridge.model.refusals import Refusal
 
-__all__ = ["two_in_a_step"]
+__all__ = ["repeated_spike_refusals"]
 
 
-def two_in_a_step(group):
+def repeated_spike_refusals(group):
     """Spikes of one neuron that fall into one step, which Brian2 finds only where they are neighbours.
 
     Elsewhere it would let them count twice.

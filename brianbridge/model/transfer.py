@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from brian2.units.fundamentalunits import get_unit
 
-from brianbridge.model.checks import check_trainable
-from brianbridge.model.groups import Projection
+from brianbridge.model.groups import SPIKE_TIMES, Projection
 from brianbridge.model.low_rank import LowRank, end_size, with_modes
 from brianbridge.model.naming import variable_name
+from brianbridge.model.trainable_checks import check_trainable
 
 __all__ = ["Transfer", "transfer"]
 
 #: Variables in which Brian2 keeps account of spikes.
-BRIAN2S_OWN = ("lastspike", "lastupdate", "not_refractory")
+BRIAN2S_OWN = (*SPIKE_TIMES, "not_refractory")
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,12 @@ import numpy as np
 from brian2.input.timedarray import _find_K
 from brian2.parsing.rendering import NodeRenderer
 
+from brianbridge.model.groups import SPIKE_TIMES
 from brianbridge.surrogate.operations import ELEMENTWISE
 
 __all__ = ["Code", "Expressions"]
 
 SYMBOLS = NodeRenderer.expression_ops
-WIDE = ("lastspike", "lastupdate")  # times stay float64 even in float32 training
 #: Functions whose values are whole numbers.
 WHOLE = ("int", "floor", "ceil", "timestep", "_poisson_quantile")
 OTHERS = ("clip", "exprel", *WHOLE)
@@ -223,7 +223,7 @@ class Expressions:
             text,
             array.kind,
             constant=array.role != "state",
-            wide=name.key.rpartition(".")[2] in WIDE,
+            wide=name.key.rpartition(".")[2] in SPIKE_TIMES,  # float64 even in float32 training
             shared=array.scalar,
             full=array.role == "state" and not array.scalar,
             dimensions=name.dimensions,

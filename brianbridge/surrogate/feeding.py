@@ -1,4 +1,4 @@
-"""What a simulation is fed: inputs, random numbers and the state it starts from, checked and made tensors."""
+"""Inputs and spikes of a call, checked and made tensors."""
 
 import numpy as np
 import torch
@@ -8,11 +8,10 @@ from brian2.units.stdunits import ms
 
 from brianbridge.model.groups import SpikeTimes
 from brianbridge.model.naming import caller_names, input_name
-from brianbridge.model.spike_queue import two_at_once
+from brianbridge.model.spike_queue import simultaneous_events_error
 
 __all__ = [
     "SpikeRows",
-    "State",
     "events_under_way",
     "given_inputs",
     "input_step",
@@ -22,50 +21,6 @@ __all__ = [
 ]
 
 SECOND = get_dimensions(ms)
-TIMES = (".lastspike", ".lastupdate")
-
-
-class State(dict):
-    """State after the last step of a simulation; ``surrogate(initial=state)`` goes on from it.
-
-    A dict of ``'group.variable'`` to Tensor (batch, n), with what else is needed to go on: time, and with it
-    the inputs, continues, events that are under way arrive, and random numbers go on where they stopped.
-
-    Attributes
-    ----------
-    step : int
-        Number of steps since t = 0.
-    seed : int or None
-        Of the random numbers; None where none was given.
-    """
-
-    def __init__(self, values, step=0, seed=None):
-        super().__init__(values)
-        self.step, self.seed = step, seed
-
-    def detach(self):
-        """The same without gradient, to go on without what came before (truncated backpropagation)."""
-        values = {
-            key: value.detach() if torch.is_tensor(value) else tuple(event.detach() for event in value)
-            for key, value in self.items()
-        }
-        return State(values, self.step, self.seed)
-
-    def at(self, step, dt):
-        """The same state at another time: the times of last spikes and events move along.
-
-        Parameters
-        ----------
-        step : int
-            Number of steps since t = 0.
-        dt : float
-            Seconds.
-        """
-        moved = {
-            key: value + (step - self.step) * dt if key.endswith(TIMES) else value
-            for key, value in self.items()
-        }
-        return State(moved, step, self.seed)
 
 
 def si_tensor(value, dimensions, what):
@@ -258,5 +213,5 @@ def events_under_way(block, start, dtype, device):
         row = rows.setdefault(start + steps, torch.zeros(block.size, dtype=dtype, device=device))
         row[synapse] += 1
     if any((row > 1.5).any() for row in rows.values()):
-        raise two_at_once(block.name)
+        raise simultaneous_events_error(block.name)
     return rows

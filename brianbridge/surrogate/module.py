@@ -14,12 +14,13 @@ from brianbridge.model.quantities import seconds_of
 from brianbridge.model.rebuild import unrun
 from brianbridge.surrogate.backends import BACKENDS, Backend
 from brianbridge.surrogate.execution import GeneratedStep
-from brianbridge.surrogate.feeding import SECOND, State
+from brianbridge.surrogate.feeding import SECOND
 from brianbridge.surrogate.monitoring import monitor_records
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.parameters import named_tensors, parameter_of
 from brianbridge.surrogate.recording import Records
 from brianbridge.surrogate.starting import Start, dimensions_of
+from brianbridge.surrogate.state import State
 from brianbridge.surrogate.stepping import Stepper
 from brianbridge.surrogate.thresholds import spike_gradients_of
 

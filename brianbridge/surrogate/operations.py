@@ -5,7 +5,7 @@ import torch
 from brian2.core.functions import DEFAULT_FUNCTIONS
 
 from brianbridge.generation.random_numbers import poisson_quantile
-from brianbridge.model.spike_queue import two_at_once
+from brianbridge.model.spike_queue import simultaneous_events_error
 from brianbridge.surrogate.spike_gradients import Spike
 
 __all__ = ["Operations"]
@@ -324,7 +324,7 @@ class Operations:
         if late is None:
             return mask
         if ((mask > 0.5) & (late > 0.5)).any():
-            raise two_at_once(pathway)
+            raise simultaneous_events_error(pathway)
         return mask + late
 
     def in_turn(self, mask, turns):

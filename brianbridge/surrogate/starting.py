@@ -7,12 +7,12 @@ import torch
 from brian2.units.fundamentalunits import DIMENSIONLESS, Quantity
 
 from brianbridge.generation.records import with_expression
+from brianbridge.model.groups import SPIKE_TIMES
 from brianbridge.model.naming import variable_name
 from brianbridge.surrogate.execution import GeneratedStep, Run
 from brianbridge.surrogate.feeding import (
     SECOND,
     SpikeRows,
-    State,
     events_under_way,
     given_inputs,
     input_step,
@@ -23,6 +23,7 @@ from brianbridge.surrogate.feeding import (
 from brianbridge.surrogate.noise import DrawnNoise, GivenNoise, given_noise
 from brianbridge.surrogate.operations import Operations
 from brianbridge.surrogate.routing import route
+from brianbridge.surrogate.state import State
 
 __all__ = ["Start", "dimensions_of"]
 
@@ -162,9 +163,7 @@ class Start:
         if array.kind != "float":
             whole = torch.int64 if array.value.dtype.itemsize > 4 else torch.int32
             return torch.bool if array.kind == "boolean" else whole
-        return (
-            torch.float64 if array.key.rpartition(".")[2] in ("lastspike", "lastupdate") else self.ops.dtype
-        )
+        return torch.float64 if array.key.rpartition(".")[2] in SPIKE_TIMES else self.ops.dtype
 
     def _route(self, key):
         """What describes the routing of a pathway, see `Rendered.routing_keys`; kept, since it is large."""

@@ -4,7 +4,8 @@ import torch
 from brian2.units.fundamentalunits import get_dimensions
 from brian2.units.stdunits import ms
 
-from brianbridge.surrogate.feeding import TIMES, State
+from brianbridge.model.groups import SPIKE_TIMES
+from brianbridge.surrogate.state import State
 
 __all__ = ["check_carrying", "from_the_start", "some_state", "state_arrays", "state_of"]
 
@@ -19,12 +20,12 @@ def check_carrying(surrogate):
         if spikes were under way when the network was wrapped.
     """
     model, program = surrogate.model, surrogate.program
-    states = [array.key for array in program.arrays.values() if array.role == "state"]
+    states = [array.key.split(".", 1) for array in program.arrays.values() if array.role == "state"]
     second = get_dimensions(ms)
     times = [
-        key
-        for key in states
-        if not key.endswith(TIMES) and model.dimensions(tuple(key.split(".", 1))) == second
+        f"{group}.{name}"
+        for group, name in states
+        if name not in SPIKE_TIMES and model.dimensions((group, name)) == second
     ]
     if times:
         raise ValueError(

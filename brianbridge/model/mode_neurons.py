@@ -60,11 +60,11 @@ def as_modes(model, *weights):
             raise ValueError(f"{name} is not of low rank: wrap(net, train={{{name}: bb.LowRank(3)}}).")
     for trainable in model.trainable:
         if trainable.name in names:
-            model = _with_relays(model, trainable)
+            model = _with_mode_neurons(model, trainable)
     return model
 
 
-def _with_relays(model, trainable):
+def _with_mode_neurons(model, trainable):
     """Replace one projection."""
     group = model[trainable.targets[0][0]]
     _check_projection(model, group, trainable)
@@ -73,14 +73,14 @@ def _with_relays(model, trainable):
     taken = names & {other.name for other in model.groups}
     if taken:
         raise ValueError(f"The model has a group {taken.pop()!r} already, the name of what takes its place.")
-    relays = _Relays(group, trainable, rule, end_size(model, group.source), end_size(model, group.target))
-    model = relays.prepared(model)
+    neurons = _ModeNeurons(group, trainable, rule)
+    model = neurons.prepared(model)
     groups = []
     for other in model.groups:
-        groups += relays.groups() if other.name == group.name else [other]
+        groups += neurons.groups() if other.name == group.name else [other]
     trainables = []
     for other in model.trainable:
-        trainables += relays.trainables() if other.name == trainable.name else [other]
+        trainables += neurons.trainables() if other.name == trainable.name else [other]
     monitors = tuple(monitor for monitor in model.monitors if monitor.group != group.name)
     return replace(model, groups=tuple(groups), trainable=tuple(trainables), monitors=monitors)
 
@@ -210,14 +210,12 @@ def _dimensions(model, group, text):
 
 
 @dataclass
-class _Relays:
+class _ModeNeurons:
     """The group of modes and its two projections."""
 
     group: Projection
     trainable: Trainable
     rule: _Rule
-    n_pre: int
-    n_post: int
 
     @property
     def drive(self):
