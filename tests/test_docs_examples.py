@@ -10,6 +10,7 @@ import torch
 from brian2 import *
 
 import brianbridge as bb
+from brianbridge.tasks import kinds
 
 matplotlib.use("agg")
 DOCS = Path(__file__).parents[1] / "docs"
@@ -159,6 +160,9 @@ def test_tasks():
     found = run("tasks.md", {}, {"task.outcomes(output": "task.outcomes(0*trials.targets"})
     trials = found["RememberSign"]().trials(1, 6, 1 * ms)
     assert trials.inputs["stimulus"].shape == (400, 6, 1)
+    assert not [
+        kind for kind in kinds.__all__ if kind != "read" and f"`{kind}" not in (DOCS / "tasks.md").read_text()
+    ]
 
 
 def test_checks(names):
