@@ -107,27 +107,15 @@ def _check_list(name, value, example):
         raise ValueError(f"{name} is empty; write for instance {example}")
 
 
-#: A time, which may be 0: ``300*ms`` or ``'300 ms'``.
 Duration = Annotated[object, read_duration]
-#: A time that is longer than 0.
 Lasting = Annotated[object, partial(read_duration, zero=False)]
-#: A time, or one that is drawn for each trial: ``'uniform(300 ms, 1500 ms)'``.
 RandomDuration = Annotated[object, read_random_duration]
-#: A number from 0 on.
 Number = Annotated[float, read_number]
-#: A number above 0.
 Positive = Annotated[float, partial(read_number, zero=False)]
-#: A number from 0 to 1.
 Fraction = Annotated[float, _fraction]
-#: A number from 0 on, or a list of them.
 Numbers = Annotated[tuple, _numbers]
-#: Pairs of different numbers: ``[[18, 10], [22, 14]]``.
 Pairs = Annotated[tuple, _pairs]
-#: True or False.
 Flag = Annotated[bool, _flag]
-#: Text, or a path.
 Text = Annotated[str, _text]
-#: A list of words.
 Names = Annotated[tuple, _names]
-#: A dictionary with names as keys.
 Options = Annotated[dict, _options]
