@@ -13,11 +13,9 @@ OWN_TASK, USE = BLOCKS[2].split("trained = bb.fit", 1)
 
 
 def run(text, names):
-    text = re.sub(r"updates=\d+", "updates=2, batch=4, progress=False", text)
-    few = (
-        r'bb.check(\1, only=["transcription", "constraints"], progress=False).save'  # what needs no training
-    )
-    text = re.sub(r"bb\.check\((.*)\)\.save", few, text)
+    text = re.sub(r"updates=\d+", "updates=2, progress=False", text)
+    few = r'bb.check(\1, only=["transcription", "constraints"], progress=False)'  # what needs no training
+    text = re.sub(r"bb\.check\((trained, (?:Hold\(\)|dt=.*? \* ms))\)", few, text)
     exec(compile(text, "<README.md>", "exec"), names)
     return names
 
