@@ -439,7 +439,10 @@ def test_decisions_that_are_judged_twice_are_one_test():
     correct = {("none", ""): rng.integers(80, 100, 8), ("switch", "delay"): rng.integers(50, 70, 8)}
     correct["switch, by the old context", "delay"] = rng.integers(10, 30, 8)
     counts = {key: np.stack([c, 100 - c, 0 * c], axis=1) for key, c in correct.items()}
-    found = bb.perturb.Outcomes(counts, dict.fromkeys(counts, np.ones(8)), tuple("abcdefgh"))
+    ones, none = dict.fromkeys(counts, np.ones(8)), dict.fromkeys(counts, np.zeros(8, dtype=int))
+    found = bb.perturb.Outcomes(counts, ones, tuple("abcdefgh"), none)
+    assert [row["p_trials_holm"] for row in found.rows[8:16]] == [1] * 8
+    assert np.isnan([row["p_trials_holm"] for row in found.rows[16:]]).all()
     _, new, old = found.pooled
     assert new["p_holm"] == new["p_signed_rank"] < 0.05
     assert np.isnan(old["p_holm"]) and old["p_signed_rank"] < 0.05
@@ -471,6 +474,10 @@ def test_outcomes_of_several_networks(trained, trials):
     assert low == pytest.approx(0, abs=1e-9) and high == pytest.approx(0.0876, abs=1e-3)  # Wilson, 0 of 40
     assert found.rows[2]["network"] == "a" and found.rows[2]["p_trials"] == pytest.approx(2**-19)
     assert len(found.rows) == 6
+    # 3 of the 4 tests have P = 1; the perturbed network's is one of four
+    assert found.rows[2]["p_trials_holm"] == pytest.approx(4 * 2**-19)
+    assert [row["p_trials_holm"] for row in found.rows[4:]] == [1, 1]
+    assert np.isnan(found.rows[0]["p_trials_holm"])
     axes = found.figure().axes
     assert axes[0].get_title() == "clamp" and len(axes[0].patches) == 9
 

@@ -102,11 +102,20 @@ def _plot(found, file):
 def _text(found):
     heading = ("perturbation", "epoch", "correct", "95 % interval", "incorrect", "no response")
     pooled = [(*_start(row), row["p_signed_rank"], row["p_rank_sum"]) for row in found.pooled]
-    networks = [(row["network"], *_start(row), row["p_trials"]) for row in found.rows]
-    parts = [table(("network", *heading, "P (same trials)"), networks)]
+    networks = [
+        (row["network"], *_start(row), row["p_trials"], _or_blank(row["p_trials_holm"])) for row in found.rows
+    ]
+    parts = [table(("network", *heading, "P (same trials)", "P (Holm)"), networks)]
     if len(found.networks) > 1:
         parts.append("pooled:\n" + table((*heading, "P (signed rank)", "P (rank sum)"), pooled))
+    lost = sum(row["diverged"] for row in found.rows)
+    if lost:
+        parts.append(f"the network diverged in {lost} trials, which count as incorrect")
     return "\n\n".join(parts)
+
+
+def _or_blank(value):
+    return value if value == value else ""
 
 
 def _start(row):
