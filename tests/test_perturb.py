@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from brian2 import (
     Gohm,
+    Hz,
     Network,
     NeuronGroup,
+    PoissonInput,
     SpikeMonitor,
     StateMonitor,
     Synapses,
@@ -424,6 +426,55 @@ def test_selectivity_is_counted_in_the_unperturbed_network(trained, trials):
 def test_refusals(trained, trials, perturbation, message):
     with pytest.raises(ValueError, match=message):
         simulated(trained, trials, perturbation)
+
+
+def test_parameters_that_change_on_the_way_are_not_put_back():
+    start_scope()
+    cells = NeuronGroup(
+        2,
+        """dv/dt = -v/(10*ms) : 1
+        theta : 1
+        slow : 1
+        drive : 1
+        sum : 1
+        free : 1""",
+        threshold="v > theta", reset="v = 0; theta += 0.1", method="euler", dt=1 * ms, name="cells",
+    )  # fmt: skip
+    cells.run_regularly("slow *= 0.9", dt=1 * ms, name="fatigue")
+    drive = PoissonInput(cells, "drive", 2, 5 * Hz, weight=0.1)
+    rec = Synapses(
+        cells,
+        cells,
+        "w : 1\nfixed : 1\nsum_post = fixed : 1 (summed)",
+        on_pre="v_post += w; w = clip(w + 0.1, 0, 1)",
+        dt=1 * ms,
+        name="rec",
+    )
+    rec.connect()
+    model = bb.wrap(Network(cells, rec, drive))
+    trained = bb.Trained(model=model, inputs={}, output="cells.v", task="none")
+    shape = 10, 1, 2
+    trials = Trials({}, np.zeros(shape), np.ones(shape), {"first": np.array([[2, 4]])}, {}, 0.001)
+    for group, variable, writer in [
+        ("rec", "w", "rec_pre"),
+        ("cells", "theta", "the reset of cells"),
+        ("cells", "slow", "fatigue"),
+        ("cells", "drive", drive.name),
+        ("cells", "sum", "a sum of rec"),
+    ]:
+        half = bb.perturb.scale(group, **{variable: 0.5}, during="first")
+        message = rf"{group}.{variable} changes while the network runs \({writer} writes it\)"
+        with pytest.raises(ValueError, match=message):
+            bb.simulate(trained, trials, perturbation=half, progress=False)
+    for allowed in (
+        [
+            bb.perturb.scale("cells", free=0.5, during="first"),
+            bb.perturb.scale("cells", free=2, during="first"),
+        ],
+        bb.perturb.scale("rec", fixed=0.5, during="first"),
+        bb.perturb.scale("rec", w=0.5),
+    ):
+        bb.simulate(trained, trials, perturbation=allowed, progress=False)
 
 
 def test_a_factor_has_no_unit():
