@@ -1,5 +1,6 @@
 """Perturbations against networks that were perturbed by hand, between runs of Brian2."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -586,6 +587,36 @@ def test_command_line(tmp_path, capsys):
     assert main([*given, "--action", "silence rec", "--select", "tau > q0.75x"]) == 64
     assert main([*given, "--action", "silence wreck"]) == 64
     assert main(["perturb", str(tmp_path / "no.safetensors"), "--action", "silence rec"]) == 65
+
+
+def test_where_the_figure_cannot_be_written_nothing_is_lost(tmp_path, capsys, monkeypatch):
+    task = bb.tasks.ContextIntegration(fixation=5 * ms, stimulus=10 * ms, response=10 * ms)
+    trained = bb.Trained(
+        model=bb.load("li2020", cells=4), task=task.name, arguments=task.arguments,
+        inputs={"stimulus": "stimulus"}, output="out.o",
+    )  # fmt: skip
+    file, picture = trained.save(tmp_path / "trained.safetensors"), tmp_path / "silence.png"
+    given = ["perturb", str(file), "--trials", "2", "--action", "silence rec", "--json", "--plot"]
+
+    def full(*_):
+        picture.with_suffix(".partial").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("brianbridge.cli.pictures.write_together", full)
+        assert main([*given, str(picture)]) == 65
+    answer = json.loads(capsys.readouterr().out)
+    assert "No space left on device" in answer["error"] and len(answer["networks"]) == 2
+    assert not picture.exists()
+    monkeypatch.setattr("brianbridge.perturb.outcomes", None)  # nothing is simulated
+    for place in (
+        "/dev/null/x.png",
+        str(tmp_path / "none" / "x.png"),
+        str(tmp_path / "x.odd"),
+        str(tmp_path),
+    ):
+        assert main([*given, place]) == 65
+        capsys.readouterr()
 
 
 @pytest.mark.parametrize(

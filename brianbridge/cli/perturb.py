@@ -1,10 +1,10 @@
 """``brianbridge perturb``: what trained networks answer while something is done to them."""
 
-from pathlib import Path
 from textwrap import indent
 
 from brianbridge.cli.answers import BAD_INPUT, USAGE, Answer, Problem
 from brianbridge.cli.perturbation_text import ACTIONS, SELECTIONS, read_action, read_selection
+from brianbridge.cli.pictures import check_picture, save_picture
 from brianbridge.cli.tables import table
 
 HELP = "perturb trained networks during an epoch of their task"
@@ -62,12 +62,18 @@ def carry_out(arguments):
         networks = {file: Trained.load(file) for file in arguments.trained}
     except (TrainedFileError, OSError) as error:
         raise Problem(str(error), BAD_INPUT) from None
-    found = _simulated(networks, action, arguments)
     if arguments.plot:
-        _plot(found, arguments.plot)
+        check_picture(arguments.plot)
+    found = _simulated(networks, action, arguments)
     document = {"perturbation": action.label, "networks": found.rows, "pooled": found.pooled}
     document |= {"plot": arguments.plot} if arguments.plot else {}
-    return Answer(document, _text(found))
+    answer = Answer(document, _text(found))
+    try:
+        if arguments.plot:
+            save_picture(found.figure(), arguments.plot)
+    except Problem as problem:
+        return answer.despite(problem)
+    return answer
 
 
 def _simulated(networks, action, arguments):
@@ -90,13 +96,6 @@ def _simulated(networks, action, arguments):
         )
     except (ValueError, DimensionMismatchError, DeviceMissing) as error:
         raise Problem(str(error), USAGE) from None
-
-
-def _plot(found, file):
-    try:
-        found.figure().savefig(Path(file))
-    except (OSError, ValueError) as error:
-        raise Problem(f"{file} cannot be drawn: {error}", BAD_INPUT) from None
 
 
 def _text(found):
