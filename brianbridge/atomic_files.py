@@ -32,6 +32,24 @@ def write_together(contents):
                 partial.unlink(missing_ok=True)
 
 
+def try_folder(folder):
+    """
+    Raise the `OSError` that a file in this folder would meet, before there is anything to write.
+
+    Parameters
+    ----------
+    folder : Path
+        Made, if it is missing.
+    """
+    probe = _partial_name(Path(folder) / "try")
+    try:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        _write_through(probe, b"")
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
 def _partial_name(path):
     # In the same folder, because a rename is atomic only within one file system. The random part keeps two
     # processes that write the same report apart.

@@ -1,5 +1,6 @@
 """The command line: one JSON object with --json, and an exit status for every outcome."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -150,6 +151,20 @@ def test_task_with_a_picture(capsys, tmp_path):
     assert document["steps"] == 750 and document["epochs"]["stimulus"] == [300, 450]
     assert "context" in document["conditions"]
     assert "750 steps" in text(capsys, "task", "context_integration")
+
+
+def test_a_picture_is_whole_or_not_there(capsys, tmp_path, monkeypatch):
+    picture = tmp_path / "trials.svg"
+    picture.write_text("an older one")
+
+    def full(file, content):
+        file.write_bytes(content[:10])
+        if content:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("brianbridge.atomic_files._write_through", full)
+    assert "No space left" in text(capsys, "task", "context_integration", "--plot", str(picture), status=65)
+    assert picture.read_text() == "an older one" and list(tmp_path.iterdir()) == [picture]
 
 
 def test_list_of_tasks(capsys):

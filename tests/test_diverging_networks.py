@@ -96,6 +96,21 @@ def test_a_network_that_diverges_fails_the_second_integrator():
     assert f"{TRIALS // 2} of {TRIALS} trials diverged" in check.reason
 
 
+def test_a_perturbation_under_which_a_network_diverges_is_counted_like_the_others():
+    trained = network("(stimulus(t, i) - v)/(10*ms) + k*exp(1e5*k*v)/ms*int(v > 0.5) : 1\nk")
+    lost, kept = bb.perturb.inject("cells", k=1), bb.perturb.clamp("cells", v=0)
+    found = bb.perturb.outcomes(trained, Follow(), [lost, kept], TRIALS, progress=False)
+    half = TRIALS // 2
+    assert [counts.tolist() for counts in found.counts.values()] == [
+        [[TRIALS, 0, 0]],
+        [[half, half, 0]],  # positive stimuli are lost
+        [[0, TRIALS, 0]],
+    ]
+    assert (
+        [row["diverged"] for row in found.rows] == [row["diverged"] for row in found.pooled] == [0, half, 0]
+    )
+
+
 def test_the_controls_of_a_network_that_diverges_fail():
     assert climb(network(WHOLE), "controls")[0].verdict == "fail"
 

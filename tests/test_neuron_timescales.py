@@ -1,6 +1,7 @@
 """Timescales of trained networks, against networks whose memory is known."""
 
 import csv
+import errno
 import json
 import subprocess
 import sys
@@ -126,6 +127,10 @@ def test_command_line(file, tmp_path, capsys):
     assert "cells 3" in capsys.readouterr().out
     for wrong, status in [
         (["--length", "60"], 64),
+        (["--trials", "2"], 64),
+        (["--bin", "0"], 64),
+        (["--bin", "nan"], 64),
+        (["--length", "-5"], 64),
         (["--epoch", "delayed"], 64),
         (["--task", "no_task"], 64),
         (["--out", "/dev/null/x"], 65),
@@ -133,6 +138,34 @@ def test_command_line(file, tmp_path, capsys):
         assert main([*given, *wrong]) == status
         assert capsys.readouterr().err.startswith("brianbridge: ")
     assert main(["timescales", str(tmp_path / "no.safetensors")]) == 65
+
+
+def test_where_the_report_cannot_be_written_nothing_is_lost(file, tmp_path, capsys, monkeypatch):
+    given = ["timescales", str(file), "--trials", "12", "--length", "300", "--settle", "0", "--bin", "20"]
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("brianbridge.measurement.timescale_report.write_together", full)
+        assert main([*given, "--out", str(tmp_path / "out"), "--json"]) == 65
+    answer = json.loads(capsys.readouterr().out)
+    assert "No space left on device" in answer["error"] and len(answer["rows"]) == 4
+    monkeypatch.setattr("brianbridge.measurement.timescales", None)  # nothing is simulated
+    assert main([*given, "--out", "/dev/null/x"]) == 65
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_settings_are_checked_before_anything_is_simulated(monkeypatch):
+    monkeypatch.setattr(sys.modules["brianbridge.measurement.timescales"], "simulate", None)
+    for wrong, message in [
+        (dict(trials=2), "needs three trials or more, not 2"),
+        (dict(bin=0 * ms), "bin=0. s: expected a time above 0 s"),
+        (dict(length=np.inf * ms), "length=inf"),
+        (dict(settle=-1 * ms), "settle=-1. ms: expected a time of 0 s or more"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            bb.timescales(remembering_network(neurons=4), Waiting(neurons=4), **wrong, progress=False)
 
 
 def test_networks_that_do_not_spike():

@@ -1,5 +1,6 @@
 """Perturbations against networks that were perturbed by hand, between runs of Brian2."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 from brian2 import (
     Gohm,
+    Hz,
     Network,
     NeuronGroup,
+    PoissonInput,
     SpikeMonitor,
     StateMonitor,
     Synapses,
@@ -437,6 +440,55 @@ def test_refusals(trained, trials, perturbation, message):
         simulated(trained, trials, perturbation)
 
 
+def test_parameters_that_change_on_the_way_are_not_put_back():
+    start_scope()
+    cells = NeuronGroup(
+        2,
+        """dv/dt = -v/(10*ms) : 1
+        theta : 1
+        slow : 1
+        drive : 1
+        sum : 1
+        free : 1""",
+        threshold="v > theta", reset="v = 0; theta += 0.1", method="euler", dt=1 * ms, name="cells",
+    )  # fmt: skip
+    cells.run_regularly("slow *= 0.9", dt=1 * ms, name="fatigue")
+    drive = PoissonInput(cells, "drive", 2, 5 * Hz, weight=0.1)
+    rec = Synapses(
+        cells,
+        cells,
+        "w : 1\nfixed : 1\nsum_post = fixed : 1 (summed)",
+        on_pre="v_post += w; w = clip(w + 0.1, 0, 1)",
+        dt=1 * ms,
+        name="rec",
+    )
+    rec.connect()
+    model = bb.wrap(Network(cells, rec, drive))
+    trained = bb.Trained(model=model, inputs={}, output="cells.v", task="none")
+    shape = 10, 1, 2
+    trials = Trials({}, np.zeros(shape), np.ones(shape), {"first": np.array([[2, 4]])}, {}, 0.001)
+    for group, variable, writer in [
+        ("rec", "w", "rec_pre"),
+        ("cells", "theta", "the reset of cells"),
+        ("cells", "slow", "fatigue"),
+        ("cells", "drive", drive.name),
+        ("cells", "sum", "a sum of rec"),
+    ]:
+        half = bb.perturb.scale(group, **{variable: 0.5}, during="first")
+        message = rf"{group}.{variable} changes while the network runs \({writer} writes it\)"
+        with pytest.raises(ValueError, match=message):
+            bb.simulate(trained, trials, perturbation=half, progress=False)
+    for allowed in (
+        [
+            bb.perturb.scale("cells", free=0.5, during="first"),
+            bb.perturb.scale("cells", free=2, during="first"),
+        ],
+        bb.perturb.scale("rec", fixed=0.5, during="first"),
+        bb.perturb.scale("rec", w=0.5),
+    ):
+        bb.simulate(trained, trials, perturbation=allowed, progress=False)
+
+
 def test_a_factor_has_no_unit():
     for given in (lambda: bb.perturb.scale("rec", w=2 * mV), lambda: bb.perturb.noise("cells", 2 * ms)):
         with pytest.raises(ValueError, match="a factor is a plain number"):
@@ -450,7 +502,10 @@ def test_decisions_that_are_judged_twice_are_one_test():
     correct = {("none", ""): rng.integers(80, 100, 8), ("switch", "delay"): rng.integers(50, 70, 8)}
     correct["switch, by the old context", "delay"] = rng.integers(10, 30, 8)
     counts = {key: np.stack([c, 100 - c, 0 * c], axis=1) for key, c in correct.items()}
-    found = bb.perturb.Outcomes(counts, dict.fromkeys(counts, np.ones(8)), tuple("abcdefgh"))
+    ones, none = dict.fromkeys(counts, np.ones(8)), dict.fromkeys(counts, np.zeros(8, dtype=int))
+    found = bb.perturb.Outcomes(counts, ones, tuple("abcdefgh"), none)
+    assert [row["p_trials_holm"] for row in found.rows[8:16]] == [1] * 8
+    assert np.isnan([row["p_trials_holm"] for row in found.rows[16:]]).all()
     _, new, old = found.pooled
     assert new["p_holm"] == new["p_signed_rank"] < 0.05
     assert np.isnan(old["p_holm"]) and old["p_signed_rank"] < 0.05
@@ -482,6 +537,10 @@ def test_outcomes_of_several_networks(trained, trials):
     assert low == pytest.approx(0, abs=1e-9) and high == pytest.approx(0.0876, abs=1e-3)  # Wilson, 0 of 40
     assert found.rows[2]["network"] == "a" and found.rows[2]["p_trials"] == pytest.approx(2**-19)
     assert len(found.rows) == 6
+    # 3 of the 4 tests have P = 1; the perturbed network's is one of four
+    assert found.rows[2]["p_trials_holm"] == pytest.approx(4 * 2**-19)
+    assert [row["p_trials_holm"] for row in found.rows[4:]] == [1, 1]
+    assert np.isnan(found.rows[0]["p_trials_holm"])
     axes = found.figure().axes
     assert axes[0].get_title() == "clamp" and len(axes[0].patches) == 9
 
@@ -539,6 +598,36 @@ def test_command_line(tmp_path, capsys):
     assert main([*given, "--action", "silence rec", "--select", "tau > q0.75x"]) == 64
     assert main([*given, "--action", "silence wreck"]) == 64
     assert main(["perturb", str(tmp_path / "no.safetensors"), "--action", "silence rec"]) == 65
+
+
+def test_where_the_figure_cannot_be_written_nothing_is_lost(tmp_path, capsys, monkeypatch):
+    task = bb.tasks.ContextIntegration(fixation=5 * ms, stimulus=10 * ms, response=10 * ms)
+    trained = bb.Trained(
+        model=bb.load("li2020", cells=4), task=task.name, arguments=task.arguments,
+        inputs={"stimulus": "stimulus"}, output="out.o",
+    )  # fmt: skip
+    file, picture = trained.save(tmp_path / "trained.safetensors"), tmp_path / "silence.png"
+    given = ["perturb", str(file), "--trials", "2", "--action", "silence rec", "--json", "--plot"]
+
+    def full(*_):
+        picture.with_suffix(".partial").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("brianbridge.cli.pictures.write_together", full)
+        assert main([*given, str(picture)]) == 65
+    answer = json.loads(capsys.readouterr().out)
+    assert "No space left on device" in answer["error"] and len(answer["networks"]) == 2
+    assert not picture.exists()
+    monkeypatch.setattr("brianbridge.perturb.outcomes", None)  # nothing is simulated
+    for place in (
+        "/dev/null/x.png",
+        str(tmp_path / "none" / "x.png"),
+        str(tmp_path / "x.odd"),
+        str(tmp_path),
+    ):
+        assert main([*given, place]) == 65
+        capsys.readouterr()
 
 
 @pytest.mark.parametrize(

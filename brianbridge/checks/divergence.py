@@ -1,19 +1,8 @@
-"""Trials in which a network is lost: its output is not finite any more."""
+"""What lost trials, in which the output is not finite any more, make of a verdict."""
 
-import numpy as np
+from brianbridge.simulation.divergence import diverged, held_finite
 
 __all__ = ["diverged", "held_finite", "with_lost_trials"]
-
-
-def diverged(output):
-    """Which trials of an output (time, trial, output) are lost: bool (trials,)."""
-    return ~np.isfinite(np.asarray(output, dtype=float)).all(axis=(0, 2))
-
-
-def held_finite(output):
-    """The output with zeros for the whole of each lost trial, so that a task can judge the others."""
-    output = np.asarray(output, dtype=float)
-    return np.where(diverged(output)[None, :, None], 0.0, output)
 
 
 def with_lost_trials(ending, lost, trials, margin):

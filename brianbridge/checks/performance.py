@@ -1,16 +1,15 @@
 """Rung 7: how well the network does its task at each time step."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from brianbridge.analysis import equivalence_of_paired_proportions, holm, wilson_interval
-from brianbridge.checks.divergence import diverged, held_finite, with_lost_trials
+from brianbridge.checks.divergence import diverged, with_lost_trials
 from brianbridge.checks.equivalence import equivalence_verdict
 from brianbridge.checks.finding import Finding, Table
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import accuracy_by_dt
+from brianbridge.simulation.divergence import decisions_of
 from brianbridge.simulation.result import OUTCOMES
 
 __all__ = ["measure", "plot"]
@@ -83,15 +82,8 @@ def _row(context, dt, correct, seen):
         "90 % to": 100 * seen.interval[1] if seen else None,
         "P (Holm)": None,
     }
-    decisions = _decisions(simulated)
+    decisions = decisions_of(simulated)
     return row | {name: float(np.mean(decisions == name)) for name in OUTCOMES}
-
-
-def _decisions(simulated):
-    """Outcomes of all trials; those that diverged are incorrect."""
-    outputs = simulated.outputs
-    finite = replace(simulated, outputs=outputs.copy(data=held_finite(outputs)))
-    return np.where(diverged(outputs), "incorrect", finite.decisions.values)
 
 
 def _lost(simulated):

@@ -12,6 +12,7 @@ from brianbridge.checks.manifest import sha256_of_file
 from brianbridge.checks.options import MOST_SEEDS, MOST_UPDATES
 from brianbridge.checks.running import check
 from brianbridge.tasks import make
+from brianbridge.trained.network import Trained
 
 __all__ = ["Reproduction", "ReportFileError", "reproduce"]
 
@@ -110,6 +111,8 @@ def reproduce(path, trained=None, task=None, *, model=None, untrained=None, prog
     manifest, key = told["manifest"], "sha256 of the model with its values"
     if trained is None:
         trained = _trained_file(path, manifest["trained"])
+    if _hash_of(trained) != manifest["trained"][key]:
+        raise ReportFileError(f"{path} is about another trained network than the one that was given.")
     if task is None:
         task = _task_again(path, manifest["task"])
     examined = manifest["in Brian2"][key]
@@ -130,8 +133,6 @@ def reproduce(path, trained=None, task=None, *, model=None, untrained=None, prog
         progress=progress,
     )
     again = json.loads(json.dumps(report.as_dict()))
-    if again["manifest"]["trained"][key] != manifest["trained"][key]:
-        raise ReportFileError(f"{path} is about another trained network than the one that was given.")
     differences = [found for part in COMPARED for found in _differences(part, told.get(part), again[part])]
     changed = list(_differences("manifest", manifest, again["manifest"]))
     numbers = sum(_leaves(told[part]) for part in COMPARED)
@@ -194,6 +195,10 @@ def _task_again(path, entries):
         return make(entries["name"], **entries["arguments"])
     except (ValueError, TypeError, KeyError) as error:
         raise ReportFileError(f"The task of {path} cannot be made again: {error!s:.500}") from None
+
+
+def _hash_of(trained):
+    return (trained if isinstance(trained, Trained) else Trained.load(trained)).hash
 
 
 def _trained_file(path, entries):

@@ -42,6 +42,11 @@ class Answer:
     text: str
     status: int = FINE
 
+    def despite(self, problem):
+        """The same, where a `Problem` came up after everything was found."""
+        document = self.document | {"error": str(problem)}
+        return Answer(document, f"{self.text}\n\nbrianbridge: {problem}", problem.status)
+
 
 class Problem(Exception):
     """The command cannot be carried out, through no fault of ours.

@@ -1,10 +1,10 @@
 """``brianbridge perturb``: what trained networks answer while something is done to them."""
 
-from pathlib import Path
 from textwrap import indent
 
 from brianbridge.cli.answers import BAD_INPUT, USAGE, Answer, Problem
 from brianbridge.cli.perturbation_text import ACTIONS, SELECTIONS, read_action, read_selection
+from brianbridge.cli.pictures import check_picture, save_picture
 from brianbridge.cli.tables import table
 
 HELP = "perturb trained networks during an epoch of their task"
@@ -62,12 +62,18 @@ def carry_out(arguments):
         networks = {file: Trained.load(file) for file in arguments.trained}
     except (TrainedFileError, OSError) as error:
         raise Problem(str(error), BAD_INPUT) from None
-    found = _simulated(networks, action, arguments)
     if arguments.plot:
-        _plot(found, arguments.plot)
+        check_picture(arguments.plot)
+    found = _simulated(networks, action, arguments)
     document = {"perturbation": action.label, "networks": found.rows, "pooled": found.pooled}
     document |= {"plot": arguments.plot} if arguments.plot else {}
-    return Answer(document, _text(found))
+    answer = Answer(document, _text(found))
+    try:
+        if arguments.plot:
+            save_picture(found.figure(), arguments.plot)
+    except Problem as problem:
+        return answer.despite(problem)
+    return answer
 
 
 def _simulated(networks, action, arguments):
@@ -92,21 +98,23 @@ def _simulated(networks, action, arguments):
         raise Problem(str(error), USAGE) from None
 
 
-def _plot(found, file):
-    try:
-        found.figure().savefig(Path(file))
-    except (OSError, ValueError) as error:
-        raise Problem(f"{file} cannot be drawn: {error}", BAD_INPUT) from None
-
-
 def _text(found):
     heading = ("perturbation", "epoch", "correct", "95 % interval", "incorrect", "no response")
     pooled = [(*_start(row), row["p_signed_rank"], row["p_rank_sum"]) for row in found.pooled]
-    networks = [(row["network"], *_start(row), row["p_trials"]) for row in found.rows]
-    parts = [table(("network", *heading, "P (same trials)"), networks)]
+    networks = [
+        (row["network"], *_start(row), row["p_trials"], _or_blank(row["p_trials_holm"])) for row in found.rows
+    ]
+    parts = [table(("network", *heading, "P (same trials)", "P (Holm)"), networks)]
     if len(found.networks) > 1:
         parts.append("pooled:\n" + table((*heading, "P (signed rank)", "P (rank sum)"), pooled))
+    lost = sum(row["diverged"] for row in found.rows)
+    if lost:
+        parts.append(f"the network diverged in {lost} trials, which count as incorrect")
     return "\n\n".join(parts)
+
+
+def _or_blank(value):
+    return value if value == value else ""
 
 
 def _start(row):

@@ -1,9 +1,9 @@
 """``brianbridge task``: the trials of a built-in task."""
 
 import json
-from pathlib import Path
 
 from brianbridge.cli.answers import BAD_INPUT, USAGE, Answer, Problem
+from brianbridge.cli.pictures import check_picture, save_picture
 from brianbridge.cli.tables import table
 
 HELP = "show the trials of a task"
@@ -128,20 +128,12 @@ def _picture(arguments):
 
 def _plot(trials, file):
     import matplotlib
-    from matplotlib.backend_bases import FigureCanvasBase
 
     from brianbridge.tasks.figure import one_of_each, plot_trials
 
-    path, formats = Path(file), FigureCanvasBase.get_supported_filetypes()
-    if not path.parent.is_dir():
-        raise Problem(f"there is no folder {path.parent}", BAD_INPUT)
-    if path.suffix.lstrip(".").lower() not in formats:
-        raise Problem(f"{path} cannot be drawn; the format is one of {', '.join(sorted(formats))}", BAD_INPUT)
+    check_picture(file)
     matplotlib.use("Agg")  # no screen is needed to write a file
-    try:
-        plot_trials(trials[one_of_each(trials)]).savefig(path)
-    except OSError as error:
-        raise Problem(f"{path} cannot be written: {error.strerror or error}", BAD_INPUT) from None
+    save_picture(plot_trials(trials[one_of_each(trials)]), file)
 
 
 def _text(document):

@@ -1,7 +1,9 @@
 """``brianbridge timescales``: how long the spikes of a trained network's neurons remember."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
+from brianbridge.atomic_files import try_folder
 from brianbridge.cli.answers import BAD_INPUT, USAGE, Answer, Problem
 from brianbridge.cli.tables import table
 
@@ -47,6 +49,9 @@ def carry_out(arguments):
         trained = Trained.load(arguments.trained)
     except (TrainedFileError, OSError) as error:
         raise Problem(str(error), BAD_INPUT) from None
+    if arguments.out is not None:
+        with _writing(arguments.out):
+            try_folder(arguments.out)
     found = _measured(trained, arguments)
     document = {
         "summary": found.summary,
@@ -54,17 +59,24 @@ def carry_out(arguments):
         "known": found.bias,
         "rows": found.rows,
     }
-    text = f"{_text(found)}\n\n{summary_text(found)}"
-    if arguments.out is not None:
-        try:
+    answer = Answer(document, f"{_text(found)}\n\n{summary_text(found)}")
+    if arguments.out is None:
+        return answer
+    try:
+        with _writing(arguments.out):
             files = save(found, arguments.out, f"Timescales of {Path(arguments.trained).stem}")
-        except OSError as error:
-            raise Problem(
-                f"{arguments.out} cannot be written: {error.strerror or error}", BAD_INPUT
-            ) from None
-        document["files"] = [str(file) for file in files]
-        text += "\n" + "\n".join(document["files"])
-    return Answer(document, text)
+    except Problem as problem:
+        return answer.despite(problem)
+    names = [str(file) for file in files]
+    return Answer(document | {"files": names}, "\n".join([answer.text, *names]))
+
+
+@contextmanager
+def _writing(folder):
+    try:
+        yield
+    except OSError as error:
+        raise Problem(f"{folder} cannot be written: {error.strerror or error}", BAD_INPUT) from None
 
 
 def _measured(trained, arguments):

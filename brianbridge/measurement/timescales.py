@@ -17,6 +17,7 @@ __all__ = ["NeuronTimescales", "timescales", "timescales_of"]
 TRIALS_SHOWN = (25, 50, 100, 200, 400, 800)
 KNOWN = (0, 50, 100, 150, 250)  # ms
 LAGS = 13  # published
+FEWEST = 3  # trials across which counts are correlated
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -197,18 +198,31 @@ def timescales(
     Raises
     ------
     ValueError
-        If the network does not spike, or the epoch is too short for five bins.
+        If the network does not spike, there are fewer than three trials, or the epoch is too short for five
+        bins.
 
     Notes
     -----
     Estimates are those of `brianbridge.analysis.fit_timescales`. Kim & Sejnowski (2019) count spikes of 50
     trials in 20 bins of 50 ms of the fixation.
     """
+    _check_times(length=length, settle=settle, bin=bin)
     task, shown = stationary_trials(trained, task, trials, epoch, float(length / ms + settle / ms), seed)
+    if len(shown) < FEWEST:
+        raise ValueError(f"A timescale across trials needs three trials or more, not {len(shown)}.")
     if settings.get("device", "runtime") == "runtime" and "live" not in settings:
         settings.setdefault("together", side_by_side(trained.model, len(shown)))
     found = simulate(trained, task, shown, seed=seed, **settings)
     return timescales_of(found, settle=settle, length=length, bin=bin)
+
+
+def _check_times(*, settle, **positive):
+    """Only the time before the counting may be none."""
+    for name, time in {"settle": settle, **positive}.items():
+        seconds = float(time / second)
+        if not 0 <= seconds < np.inf or (seconds == 0 and name in positive):
+            wanted = "above 0 s" if name in positive else "of 0 s or more"
+            raise ValueError(f"{name}={time}: expected a time {wanted}.")
 
 
 def timescales_of(found, epoch=None, *, length=1 * second, settle=0 * ms, bin=50 * ms):
@@ -226,6 +240,7 @@ def timescales_of(found, epoch=None, *, length=1 * second, settle=0 * ms, bin=50
     -------
     NeuronTimescales
     """
+    _check_times(length=length, settle=settle, bin=bin)
     epoch = next(iter(found.trials.epochs), "") if epoch is None else epoch
     if not found.spikes:
         raise ValueError("No group of this network spikes: there are no spike counts.")

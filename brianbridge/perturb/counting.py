@@ -8,6 +8,7 @@ from scipy.stats import binomtest, mannwhitneyu, wilcoxon
 
 from brianbridge.analysis import holm, wilson_interval
 from brianbridge.perturb.figure import outcome_figure
+from brianbridge.simulation.divergence import decisions_of, diverged
 from brianbridge.simulation.result import OUTCOMES
 from brianbridge.simulation.standalone import keep_builds
 from brianbridge.simulation.trials import asked_trials, simulate
@@ -30,11 +31,14 @@ class Outcomes:
     p_trials : dict of (str, str) to array (networks,)
         McNemar's exact test of each network: the same trials, correct without and with the perturbation.
     networks : tuple of str
+    diverged : dict of (str, str) to int array (networks,)
+        Trials in which the output was not finite any more; they are incorrect.
     """
 
     counts: dict
     p_trials: dict
     networks: tuple
+    diverged: dict
 
     @property
     def trials(self):
@@ -48,11 +52,19 @@ class Outcomes:
 
     @property
     def rows(self):
-        """One row for each perturbation, epoch and network: a list of dicts."""
+        """One row for each perturbation, epoch and network: a list of dicts.
+
+        'p_trials_holm' is 'p_trials', corrected for the number of all these rows (NaN without a perturbation,
+        and where the same decisions are judged by the old context).
+        """
+        tests = [(key, k) for key in self._own for k in range(len(self.networks))]
+        corrected = dict(zip(tests, holm([self.p_trials[key][k] for key, k in tests])))
         return [
             {"perturbation": name, "epoch": epoch, "network": network}
             | _shares(counts[k])
+            | {"diverged": int(self.diverged[name, epoch][k])}
             | {"p_trials": float(self.p_trials[name, epoch][k])}
+            | {"p_trials_holm": float(corrected.get(((name, epoch), k), np.nan))}
             for (name, epoch), counts in self.counts.items()
             for k, network in enumerate(self.networks)
         ]
@@ -69,16 +81,21 @@ class Outcomes:
         """
         unperturbed = self.share()[NONE, ""]
         tests = {key: _tests(unperturbed, share) for key, share in self.share().items() if key != (NONE, "")}
-        own = [key for key in tests if not key[0].endswith(OLD)]  # judged twice, it is one test
-        corrected = dict(zip(own, holm([tests[key][1] for key in own])))
+        corrected = dict(zip(self._own, holm([tests[key][1] for key in self._own])))
         return [
             {"perturbation": name, "epoch": epoch}
             | _shares(counts.sum(axis=0))
+            | {"diverged": int(self.diverged[name, epoch].sum())}
             | {"difference": float((self.share()[name, epoch] - unperturbed).mean())}
             | dict(zip(("p_rank_sum", "p_signed_rank"), tests.get((name, epoch), (np.nan, np.nan))))
             | {"p_holm": float(corrected.get((name, epoch), np.nan))}
             for (name, epoch), counts in self.counts.items()
         ]
+
+    @property
+    def _own(self):
+        """Perturbations and epochs that are tests of their own: what is judged twice is one."""
+        return [key for key in self.counts if key != (NONE, "") and not key[0].endswith(OLD)]
 
     def figure(self):
         """Stacked shares of the three outcomes, epoch by epoch, with one dot a network.
@@ -128,22 +145,26 @@ def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, 
     """
     networks = named_networks(networks)
     planned = _planned(perturbations, epochs)
-    decisions = {}
+    decisions, lost = {}, {}
+
+    def judge(key, simulated, judging=None):
+        decisions.setdefault(key, []).append(decisions_of(simulated, judging))
+        lost.setdefault(key, []).append(int(diverged(simulated.outputs).sum()))
+
     for number, trained in enumerate(networks.values()):
         own_seed = seed + number * 10**6
         own_task, shown = asked_trials(trained, task, trials, own_seed)
         with keep_builds() if settings.get("device", "").endswith("standalone") else nullcontext():
             plain = simulate(trained, own_task, shown, seed=own_seed, **settings)
-            decisions.setdefault((NONE, ""), []).append(plain.decisions.values)
+            judge((NONE, ""), plain)
             for (label, epoch), together in planned.items():
                 together = [one.resolved(trained.model, plain) for one in together]
                 perturbed = simulate(
                     trained, own_task, shown, perturbation=together, seed=own_seed, **settings
                 )
-                decisions.setdefault((label, epoch), []).append(perturbed.decisions.values)
+                judge((label, epoch), perturbed)
                 if any(one.judges_anew(own_task) for one in together):
-                    before = perturbed.judged_as(shown).values
-                    decisions.setdefault((f"{label}{OLD}", epoch), []).append(before)
+                    judge((f"{label}{OLD}", epoch), perturbed, shown)
     return Outcomes(
         counts={key: np.array([_count(one) for one in found]) for key, found in decisions.items()},
         p_trials={
@@ -151,6 +172,7 @@ def outcomes(networks, task=None, perturbations=(), trials=100, *, epochs=None, 
             for key, found in decisions.items()
         },
         networks=tuple(networks),
+        diverged={key: np.array(found) for key, found in lost.items()},
     )
 
 

@@ -16,6 +16,7 @@ from brian2.utils.stringtools import word_substitute
 from brianbridge.model.description import TimedInput
 from brianbridge.model.equation_text import rewritten, unit_text
 from brianbridge.model.groups import Operation
+from brianbridge.perturb.writers import writers_of
 
 __all__ = ["as_parameter", "hold", "parameters_of", "reads_replaced", "with_gate", "with_parameter"]
 
@@ -68,6 +69,11 @@ def hold(model, group, variable, values, chosen, gate, *, state):
     Returns
     -------
     Model
+
+    Raises
+    ------
+    ValueError
+        If something else writes a parameter, whose value at the end of the epoch nobody knows.
     """
     number = len(model[group].operations)
     held, where, outside = (f"{variable}_{word}_{number}" for word in ("held", "where", "outside"))
@@ -76,6 +82,7 @@ def hold(model, group, variable, values, chosen, gate, *, state):
     model = with_parameter(model, group, where, DIMENSIONLESS, chosen.astype(float))
     base = variable
     if not state and not _is_held(model[group], variable):  # of several, the first one puts it back
+        _check_constant(model, group, variable)
         model = with_parameter(model, group, outside, dimensions, model[group].values[variable])
         base = outside
     code = f"{variable} = {held}*{where}*{gate}(t) + {base}*(1 - {where}*{gate}(t))"
@@ -137,6 +144,16 @@ def parameters_of(group):
     """Names of what a group's equations declare without saying how it changes."""
     equations = parse_string_equations(group.equations).values()
     return [equation.varname for equation in equations if equation.type == PARAMETER]
+
+
+def _check_constant(model, group, variable):
+    writers = writers_of(model, group, variable)
+    if writers:
+        raise ValueError(
+            f"{group}.{variable} changes while the network runs ({', '.join(writers)} writes it), so that it "
+            "cannot be put back when the epoch ends. Without during= it starts with the other value; or "
+            "perturb what it acts on."
+        )
 
 
 def _is_held(group, variable):
