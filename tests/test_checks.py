@@ -205,7 +205,7 @@ def test_a_readout_fitted_anew_is_among_the_controls(trained, monkeypatch):
     report = bb.check(trained, ladder="full", only=["controls"], progress=False)
     assert "errors" not in report.data
     names = [row["control"] for row in report.data["controls"]["controls"]]
-    assert names == ["shuffled labels", "shuffled values", "W = 0", "readout only"]
+    assert names == ["shuffled labels", "constant answer", "shuffled values", "W = 0", "readout only"]
 
 
 def test_causes_of_the_time_step_are_undone(trained):
