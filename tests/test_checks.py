@@ -646,6 +646,11 @@ def test_the_quick_ladder_has_two_time_steps(name, finest):
     assert [dt * 1e3 for dt in context.finer] == pytest.approx([finest])
 
 
+def test_a_coarser_step_is_not_a_finer_one(trained):
+    context = Context(trained, None, dts=(1e-3, 2e-3, 5e-4))
+    assert context.others == (2e-3, 5e-4) and context.finer == (5e-4,)
+
+
 def test_values_are_compared_bit_by_bit():
     assert "1 values" in "".join(_not_the_same(np.array([0.0, 1.0]), np.array([-0.0, 1.0])))
     assert not list(_not_the_same(np.array([-0.0, 1.0]), np.array([-0.0, 1.0])))

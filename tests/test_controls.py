@@ -38,7 +38,7 @@ def test_where_all_trials_want_the_same_labels_show_nothing():
 
 
 def test_to_know_when_is_not_to_know_what():
-    """Always the same half sine, at the right time of each trial: not at that of the trials whose labels it gets."""
+    """Always the same half sine, at its own time in every trial; labels come with the time of others."""
     finding, rows = controlled(XOR, lambda trials: np.abs(trials.targets))
     assert rows["shuffled labels"]["P (Holm)"] < 0.01 < 0.4 < rows["constant answer"]["accuracy"]
     assert finding.verdict == "fail" and rows["constant answer"]["P (Holm)"] > 0.05

@@ -18,7 +18,7 @@ LEVEL = 0.05
 
 
 def measure(context):
-    """Accuracy under shuffled labels, with a constant answer, shuffled values, untrained, W = 0, readout only.
+    """Accuracy under shuffled labels, of a constant answer and of other networks.
 
     The first ones must be beaten (one-sided exact tests, Holm); a network without recurrence, or with a new
     readout alone, is a fact about the task and has no verdict.
@@ -83,7 +83,7 @@ def _detects(controls, n):
 
 
 def _answers(context, output, correct):
-    """What is right without a look at the stimulus, though at the right time; no test if all want the same."""
+    """What is right without a look at the stimulus; no test where all trials want the same."""
     labels = _labels(context.trials)
     compulsory = "yes" if len(set(labels)) > 1 else "no"
     chances = {
@@ -112,9 +112,9 @@ def _shuffled_labels(context, output):
 
 
 def _labels(trials):
-    """What each trial wants, whenever it does: the values of its targets; its conditions if these are all alike.
+    """What each trial wants: the values of its targets, or its conditions where all targets are alike.
 
-    Labels of other trials come with other epochs, so that an answer that knows the time only would beat them.
+    When it wants them does not count: an answer that knows the time only must not beat them.
     """
     scale = np.abs(trials.targets).max() or 1.0
     targets = np.round(trials.targets / scale, 6) + 0.0  # no -0.0

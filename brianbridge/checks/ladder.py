@@ -119,7 +119,7 @@ LADDER = (
         "Spike times of driven neurons",
         spike_times.measure,
         "in time steps, the median errors of first spikes and of first intervals are at most {margin} times "
-        "those at the coarsest step (of which less than one step counts as one)",
+        "those at the training's step (of which less than one step counts as one, more than ten as ten)",
         margin=2.0,
         mutants=("integrator", "noise"),
         draw=spike_times.draw,

@@ -27,7 +27,7 @@ def measure(context):
     lost = {_at(context.training_dt): _lost(context.simulated())}
     dependent = step_dependence(context.trained.model)
     tests = []
-    for dt in () if dependent else context.finer:
+    for dt in () if dependent else context.others:
         simulated = context.simulated(dt)
         correct = context.correct(simulated.outputs)
         tests.append(equivalence_of_paired_proportions(correct, coarse, margin))
