@@ -155,7 +155,8 @@ LADDER = (
         "The network at finer time steps",
         time_steps.measure,
         "on the same Brownian path, spikes are no farther from those at the training's dt than {margin} "
-        "times the distance between two draws of the noise (Victor and Purpura)",
+        "times the distance between two draws of the noise (Victor and Purpura), where there is noise, and "
+        "the mean rate changes by at most a half",
         margin=1.0,
         mutants=("noise", "charge_per_step"),
         draw=time_steps.draw,
