@@ -24,6 +24,7 @@ from brianbridge.checks.refinement import refinements
 from brianbridge.checks.reproduction import ReportFileError
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.cli import main
+from brianbridge.model.rebuild import rebuild
 from brianbridge.report import VERDICTS
 
 TINY = Sizes(trials=12, few=1, refinements=(1, 2), full=False)
@@ -205,7 +206,7 @@ def test_a_readout_fitted_anew_is_among_the_controls(trained, monkeypatch):
     report = bb.check(trained, ladder="full", only=["controls"], progress=False)
     assert "errors" not in report.data
     names = [row["control"] for row in report.data["controls"]["controls"]]
-    assert names == ["shuffled labels", "shuffled values", "W = 0", "readout only"]
+    assert names == ["shuffled labels", "constant answer", "shuffled values", "W = 0", "readout only"]
 
 
 def test_causes_of_the_time_step_are_undone(trained):
@@ -649,6 +650,11 @@ def test_the_quick_ladder_has_two_time_steps(name, finest):
     assert [dt * 1e3 for dt in context.finer] == pytest.approx([finest])
 
 
+def test_a_coarser_step_is_not_a_finer_one(trained):
+    context = Context(trained, None, dts=(1e-3, 2e-3, 5e-4))
+    assert context.others == (2e-3, 5e-4) and context.finer == (5e-4,)
+
+
 def test_values_are_compared_bit_by_bit():
     assert "1 values" in "".join(_not_the_same(np.array([0.0, 1.0]), np.array([-0.0, 1.0])))
     assert not list(_not_the_same(np.array([-0.0, 1.0]), np.array([-0.0, 1.0])))
@@ -675,6 +681,58 @@ def test_orders_are_those_of_the_examined_equations(trained):
     still = replace(cells, equations=re.sub(r"dr/dt.*", "r : 1", cells.equations))
     report = bb.check(trained, only=["convergence"], model=trained.model.with_group(still), progress=False)
     assert set(report.data["convergence"]["slopes"]) == {"cells.v"}
+
+
+@pytest.mark.parametrize(
+    "old, new, reason",
+    [
+        ("/tau_r", "/tau_r*(1 + dt/ms)", "contains dt"),
+        ("sigma*xi", "sigma*randn()*Hz**0.5", "random numbers"),
+    ],
+)
+def test_no_order_is_expected_of_equations_that_depend_on_the_time_step(trained, old, new, reason):
+    cells = trained.model["cells"]
+    changed = trained.model.with_group(replace(cells, equations=cells.equations.replace(old, new)))
+    report = bb.check(replace(trained, model=changed), only=["convergence"], progress=False)
+    check = next(check for check in report.checks if check.number == 3)
+    assert check.verdict == "not applicable" and reason in check.reason
+
+
+def test_connections_are_those_that_brian2_has(trained, monkeypatch):
+    other = trained.model.with_group(replace(trained.model["rec"], j=trained.model["rec"].j[::-1]))
+    monkeypatch.setattr("brianbridge.checks.constraints.rebuild", lambda model: rebuild(other))
+    report = bb.check(trained, only=["constraints"], progress=False)
+    assert report.data["constraints"]["broken"] == ["rec connects other neurons"]
+
+
+def test_every_time_step_has_noise_of_its_own(trained, monkeypatch):
+    seeds, run = [], Context.run
+
+    def seen(self, *given, **options):
+        seeds.append(options["random_seed"])
+        return run(self, *given, **options)
+
+    monkeypatch.setattr(Context, "run", seen)
+    climb(trained, "performance", dt=[0.5, 0.25] * ms)
+    assert seeds == [1, 1001, 2001]
+
+
+def test_a_figure_that_cannot_be_drawn_costs_nothing_else(trained, tmp_path, monkeypatch):
+    def broken(finding):
+        raise RuntimeError("a bug")
+
+    measured, climbed = [], running._climbed
+    monkeypatch.setattr(
+        running, "_climbed", lambda rung, context: measured.append(1) or climbed(rung, context)
+    )
+    ladder = tuple(replace(rung, draw=broken) if rung.key == "constraints" else rung for rung in LADDER)
+    monkeypatch.setattr(running, "LADDER", ladder)
+    for _ in range(2):
+        report = bb.check(trained, only=["constraints"], out=tmp_path, progress=False)
+        check = next(check for check in report.checks if check.number == 8)
+        assert check.verdict == "pass" and "could not be drawn" in check.reason and not report.figures
+        assert "a bug" in report.data["errors"]["constraints"]
+    assert len(measured) == 1
 
 
 @pytest.mark.parametrize("method, order", [("rk4", 4), ("rk2", 2), ("exponential_euler", None)])

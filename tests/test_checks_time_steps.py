@@ -90,6 +90,24 @@ def test_mutants_fail(driven, mutant):
     assert check.verdict == "fail" and "farther" in check.reason
 
 
+@pytest.mark.parametrize("noisy", [True, False])
+def test_a_network_that_falls_silent_at_a_finer_step_fails(driven, noisy):
+    trained = driven if noisy else without_noise(driven)
+    cells = trained.model["cells"]
+    sleepy = replace(cells, events={"spike": f"({cells.events['spike']}) and dt > 0.6*ms"})
+    check, report = rung_6(trained, 0.5, model=trained.model.with_group(sleepy))
+    assert report.data["time_steps"]["steps"][1]["rate (Hz)"] == 0
+    assert check.verdict == "fail" and "the mean rate changes by 100%" in check.reason, check.value
+
+
+def test_only_steps_that_divide_the_training_s_and_the_finest_are_compared(driven):
+    check, report = rung_6(driven, 0.5, 0.3, 0.25)
+    assert [row["dt (ms)"] for row in report.data["time_steps"]["steps"]] == pytest.approx([1, 0.5, 0.25])
+    assert "left out: 0.3 ms" in check.reason
+    check, _ = rung_6(driven, 0.3)
+    assert check.verdict == "not applicable" and "no finer time step" in check.reason
+
+
 def test_a_silent_network_is_not_applicable():
     silent = network(lambda model: {"cells.theta": np.full(20, 1.0)})
     check, report = rung_6(silent, 0.5)
@@ -112,10 +130,9 @@ def without_noise(trained, **changes):
     return replace(trained, model=trained.model.with_group(quiet))
 
 
-def test_a_network_without_noise_is_measured_but_not_judged(driven):
+def test_a_network_without_noise_is_judged_by_its_rates(driven):
     check, report = rung_6(without_noise(driven), 0.5)
-    assert check.verdict == "not applicable"
-    assert "no noise of its own" in check.reason and "rung 7" in check.reason and "1e-9 mV" in check.reason
+    assert check.verdict == "pass" and "mean rates alone" in check.reason and "1e-9 mV" in check.detects
     found = report.data["time_steps"]
     assert len(found["steps"]) == 2 and found["steps"][1]["rate (Hz)"] > 0 and found["other noise"] is None
     causes = [row["cause"] for row in found["attribution"]]
@@ -157,7 +174,7 @@ class Nothing:
 @pytest.mark.parametrize("threshold", ["x > 1", "t > 5*ms and x > 1"])
 def test_the_variable_of_the_threshold_is_nudged_whatever_its_name_and_unit(threshold):
     check, report = rung_6(unitless(threshold), 0.5, task=Nothing())
-    assert check.verdict == "not applicable" and "1e-09 of the range of cells.x" in check.reason
+    assert check.verdict == "pass" and "1e-09 of the range of cells.x" in check.detects
     nudge = report.data["time_steps"]["nudge"]
     assert nudge["Victor-Purpura"] < 1e-3
     causes = [row["cause"] for row in report.data["time_steps"]["attribution"]]
@@ -302,17 +319,19 @@ def test_distances_are_those_of_elephant():
     for a, b in zip(first, second):
         times = (a + 1) * 1.0, (b + 1) * 0.25
         pair = [SpikeTrain(values * pq.ms, t_stop=300 * pq.ms) for values in times]
-        if len(a) + len(b):
-            expected.append(
-                (
-                    victor_purpura_distance(pair, cost_factor=0.1 / pq.ms)[0, 1],
-                    van_rossum_distance(pair, time_constant=10 * pq.ms)[0, 1],
-                )
+        if len(a) + len(b) == 0:
+            expected.append((0, 0))
+            continue
+        expected.append(
+            (
+                victor_purpura_distance(pair, cost_factor=0.1 / pq.ms)[0, 1],
+                van_rossum_distance(pair, time_constant=10 * pq.ms)[0, 1],
             )
+        )
     found = distances(simulated(first, 1e-3), simulated(second, 0.25e-3))
     assert found == pytest.approx(np.mean(expected, axis=0), rel=1e-12)
     assert distances(simulated(first, 1e-3), simulated(first, 1e-3)) == (0, 0)
-    assert np.isnan(distances(simulated([[]] * 4, 1e-3), simulated([[]] * 4, 1e-3))).all()
+    assert distances(simulated([[]] * 4, 1e-3), simulated([[]] * 4, 1e-3)) == (0, 0)
 
 
 # -- fine-tuning --------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from brian2 import ms
 
 import brianbridge as bb
-from brianbridge.checks import mutants, options
+from brianbridge.checks import mutants, options, spike_times
 from brianbridge.checks.context import Sizes
 from brianbridge.checks.driven import driven_neurons, held_noise, with_held_noise
 from brianbridge.checks.finding import NotApplicable
@@ -79,6 +79,31 @@ def test_a_single_time_step_is_divided():
     check, report = climbed(untrained(cells=60), "spike_times", dt=[1] * ms)
     assert check.verdict == "pass"
     assert [row["dt (ms)"] for row in report.data["spike_times"]["steps"]] == pytest.approx([1, 0.25])
+
+
+def test_errors_of_many_time_steps_fail_at_the_training_s_step():
+    trained = untrained(cells=60)
+    cells = trained.model["cells"]
+    late = replace(cells, events={"spike": f"({cells.events['spike']}) and t > 55*dt"})
+    check, report = climbed(trained, "spike_times", model=trained.model.with_group(late))
+    found = report.data["spike_times"]
+    coarse, fine = (row["first spikes: median error (steps)"] for row in found["steps"])
+    assert fine < 1 and coarse > found["bounds (steps)"]["first spikes"] == 20
+    assert check.verdict == "fail"
+
+
+def test_neurons_that_spike_at_the_training_step_only_fail(monkeypatch):
+    times = np.array([np.arange(20.0), np.arange(20.0) + 1]).T * DT
+    monkeypatch.setattr(
+        spike_times, "_first_two", lambda context, model, noise, dt: times if dt == DT else times * np.nan
+    )
+    check, report = climbed(untrained(cells=20), "spike_times")
+    assert check.verdict == "fail" and len(report.figures) == 1
+
+
+def test_coarser_steps_than_the_training_s_set_no_bound():
+    _, report = climbed(untrained(cells=60), "spike_times", dt=[2, 0.2] * ms)
+    assert [row["dt (ms)"] for row in report.data["spike_times"]["steps"]] == pytest.approx([1, 0.2])
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def measure(context):
             rows.append(
                 [name, wanted.size, float(found.min()), float(found.max()), "; ".join(complaints) or "kept"]
             )
-    broken += _connections(context)
+    broken += _connections(context.trained.model, live)
     return Finding(
         verdict(not broken),
         value=f"{len(broken)} broken, of {sum(row[1] for row in rows)} values in {len(rows)} arrays",
@@ -79,13 +79,13 @@ def _against(trainable, group, found, model):
             yield f"{max(len(mixed), 1)} neurons against Dale's law"
 
 
-def _connections(context):
+def _connections(model, live):
     """Synapses in Brian2 that connect other neurons than those of the file."""
-    for group in context.trained.model.groups:
+    for group in model.groups:
         if not hasattr(group, "i"):
             continue
-        built = context.model[group.name]
-        if not (np.array_equal(built.i, group.i) and np.array_equal(built.j, group.j)):
+        built = live[group.name]
+        if not (np.array_equal(built.i[:], group.i) and np.array_equal(built.j[:], group.j)):
             yield f"{group.name} connects other neurons"
 
 

@@ -92,11 +92,16 @@ class Context:
         return tuple(self.training_dt / divisor for divisor in divisors)
 
     @property
-    def finer(self):
+    def others(self):
         """Time steps other than the training's, coarse to fine."""
         return tuple(
             sorted((dt for dt in self.dts if not np.isclose(dt, self.training_dt, rtol=1e-9)), reverse=True)
         )
+
+    @property
+    def finer(self):
+        """Time steps below the training's, coarse to fine."""
+        return tuple(dt for dt in self.others if dt < self.training_dt)
 
     # -- trials ---------------------------------------------------------------------------------------
 

@@ -18,28 +18,23 @@ LEVEL = 0.05
 
 
 def measure(context):
-    """Accuracy under shuffled labels, with shuffled values, untrained, without recurrence, readout only.
+    """Accuracy under shuffled labels, of a constant answer and of other networks.
 
     The first ones must be beaten (one-sided exact tests, Holm); a network without recurrence, or with a new
     readout alone, is a fact about the task and has no verdict.
     """
     output = context.simulated().outputs.values
     correct = context.correct(output)
-    chance = _shuffled_labels(context, output)
-    controls = [
-        {
-            "control": "shuffled labels",
-            "accuracy": chance,
-            "must be beaten": "yes",
-            "P": float(binomtest(int(correct.sum()), len(correct), chance, "greater").pvalue),
-        }
-    ]
-    for name, model, compulsory in _networks(context):
+    controls = _answers(context, output, correct)
+    given, left_out = _networks(context)
+    for name, model, compulsory in given:
         answered = context.correct(context.simulated(model=model).outputs)
         controls.append(_control(name, correct, answered, compulsory))
     if context.sizes.full:
         refitted = refitted_output(context, context.untrained or _shuffled(context))
-        if refitted is not None:
+        if refitted is None:
+            left_out.append("readout only (the output is no weighted sum of one variable)")
+        else:
             controls.append(_control("readout only", correct, context.correct(refitted), False))
     tested = [row for row in controls if row["must be beaten"] == "yes"]
     corrected = holm([row["P"] for row in tested])
@@ -47,13 +42,14 @@ def measure(context):
         row["P (Holm)"] = None
     for row, p_value in zip(tested, corrected):
         row["P (Holm)"] = float(p_value)
+    passed = corrected.max() < LEVEL
     low, high = wilson_interval(correct.sum(), len(correct))
     return Finding(
-        verdict(corrected.max() < LEVEL),
+        verdict(passed),
         value=f"{correct.mean():.0%} correct; "
         + ", ".join(f"{r['control']} {r['accuracy']:.0%}" for r in controls),
-        reason="" if corrected.max() < LEVEL else "the trained network does not do better than a control",
-        detects=f"{_smallest_advantage(len(correct), chance):.2g} points above shuffled labels",
+        reason=_reason(passed, controls, left_out),
+        detects=_detects(controls, len(correct)),
         data={"trials": len(correct), "accuracy": float(correct.mean()), "controls": controls},
         tables=[
             Table.of_rows(
@@ -61,10 +57,47 @@ def measure(context):
                 controls,
                 f"The same n = {len(correct)} fresh trials in Brian2 at the training's dt; the trained "
                 f"network: {correct.mean():.0%} (95 % interval {low:.0%} to {high:.0%}). One-sided exact "
-                f"tests, paired by trial; shuffled labels: mean of {PERMUTATIONS} permutations.",
+                f"tests, paired by trial; shuffled labels: mean of {PERMUTATIONS} permutations; constant "
+                "answer: the commonest label, at the right time in every trial.",
             )
         ],
     )
+
+
+def _reason(passed, controls, left_out):
+    said = [] if passed else ["the trained network does not do better than a control"]
+    if controls[0]["must be beaten"] == "no":
+        said.append("all trials want the same: shuffled labels and a constant answer show nothing")
+    if left_out:
+        said.append(f"left out: {', '.join(left_out)}")
+    return "; ".join(said)
+
+
+def _detects(controls, n):
+    """Of the controls by labels, where these must be beaten."""
+    chance = max((row["accuracy"] for row in controls[:2] if row["must be beaten"] == "yes"), default=None)
+    if chance is None:
+        return ""
+    return f"{_smallest_advantage(n, chance):.2g} points above shuffled labels and a constant answer"
+
+
+def _answers(context, output, correct):
+    """What is right without a look at the stimulus; no test where all trials want the same."""
+    labels = _labels(context.trials)
+    compulsory = "yes" if len(set(labels)) > 1 else "no"
+    chances = {
+        "shuffled labels": _shuffled_labels(context, output),
+        "constant answer": max(labels.count(label) for label in set(labels)) / len(labels),
+    }
+    return [
+        {
+            "control": name,
+            "accuracy": chance,
+            "must be beaten": compulsory,
+            "P": float(binomtest(int(correct.sum()), len(correct), chance, "greater").pvalue),
+        }
+        for name, chance in chances.items()
+    ]
 
 
 def _shuffled_labels(context, output):
@@ -77,14 +110,32 @@ def _shuffled_labels(context, output):
     return float(np.mean(scores))
 
 
+def _labels(trials):
+    """What each trial wants: the values of its targets, or its conditions where all targets are alike.
+
+    When it wants them does not count: an answer that knows the time only must not beat them.
+    """
+    scale = np.abs(trials.targets).max() or 1.0
+    targets = np.round(trials.targets / scale, 6) + 0.0  # no -0.0
+    wanted = [np.unique(targets[:n, k], axis=0).tobytes() for k, n in enumerate(trials.lengths)]
+    if len(set(wanted)) == 1 and trials.conditions:
+        return list(zip(*(np.asarray(values).tolist() for values in trials.conditions.values())))
+    return wanted
+
+
 def _networks(context):
-    """Names, models, and whether they must be beaten."""
-    yield "shuffled values", _shuffled(context), True
-    if context.untrained is not None:
-        yield "untrained", context.untrained, True
+    """Names, models, and whether they must be beaten; then what there is none of, and why."""
+    given, left_out = [("shuffled values", _shuffled(context), True)], []
+    if context.untrained is None:
+        left_out.append("untrained (not given)")
+    else:
+        given.append(("untrained", context.untrained, True))
     without = without_recurrence(context.model, context.trained.output)
-    if without is not None:
-        yield "W = 0", without, False
+    if without is None:
+        left_out.append("W = 0 (no recurrent synapses, or others are linked to them)")
+    else:
+        given.append(("W = 0", without, False))
+    return given, left_out
 
 
 def _control(name, correct, answered, compulsory):

@@ -8,6 +8,7 @@ from brian2.equations.equations import DIFFERENTIAL_EQUATION, parse_string_equat
 
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.integrators import method_of
+from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.codegen_target import codegen_target
 from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.model.equation_text import XI, has_differential_equations, rewritten
@@ -130,6 +131,10 @@ def _orders(context, group, start):
         raise NotApplicable(f"method='{nominal_method}' has no error that depends on the time step")
     if nominal_method not in NOMINAL:
         raise NotApplicable(f"no order is known of method='{nominal_method}'")
+    alone = isolated(context.trained.model[group.name], nominal_method)
+    dependent = step_dependence(replace(context.trained.model, groups=(alone,), trainable=(), monitors=()))
+    if dependent:
+        raise NotApplicable(f"{dependent}: another time step is another model")
     used = method_of(context.model, group.name)
     names = [
         equation.varname

@@ -119,7 +119,7 @@ LADDER = (
         "Spike times of driven neurons",
         spike_times.measure,
         "in time steps, the median errors of first spikes and of first intervals are at most {margin} times "
-        "those at the coarsest step (of which less than one step counts as one)",
+        "those at the training's step (of which less than one step counts as one, more than ten as ten)",
         margin=2.0,
         mutants=("integrator", "noise"),
         plot=spike_times.plot,
@@ -155,7 +155,8 @@ LADDER = (
         "The network at finer time steps",
         time_steps.measure,
         "on the same Brownian path, spikes are no farther from those at the training's dt than {margin} "
-        "times the distance between two draws of the noise (Victor and Purpura)",
+        "times the distance between two draws of the noise (Victor and Purpura), where there is noise, and "
+        "the mean rate changes by at most a half",
         margin=1.0,
         mutants=("noise", "charge_per_step"),
         plot=time_steps.plot,
@@ -177,7 +178,8 @@ LADDER = (
         "controls",
         "Controls of task performance",
         controls.measure,
-        "more trials are correct than under shuffled labels, with shuffled values and untrained (5 %, Holm)",
+        "more trials are correct than under shuffled labels, by a constant answer, with shuffled values and, "
+        "where given, untrained (5 %, Holm)",
         mutants=("shuffled",),
         left_out="a readout fitted anew",
     ),

@@ -23,15 +23,15 @@ def measure(context):
     """
     margin = context.margins["performance"]
     coarse = context.correct(context.simulated().outputs)
-    rows = [_row(context, context.training_dt, coarse, None)]
+    rows = [_row(context.simulated(), coarse, None)]
     lost = {_at(context.training_dt): _lost(context.simulated())}
     dependent = step_dependence(context.trained.model)
     tests = []
-    for dt in () if dependent else context.finer:
-        simulated = context.simulated(dt)
+    for number, dt in enumerate(() if dependent else context.others, start=1):
+        simulated = context.simulated(dt, noise_seed=number)
         correct = context.correct(simulated.outputs)
         tests.append(equivalence_of_paired_proportions(correct, coarse, margin))
-        rows.append(_row(context, dt, correct, tests[-1]))
+        rows.append(_row(simulated, correct, tests[-1]))
         lost[_at(dt)] = _lost(simulated)
     data = {"trials": len(coarse), "diverged trials": list(lost.values()), "steps": rows}
     if not tests:
@@ -67,12 +67,11 @@ def measure(context):
     )
 
 
-def _row(context, dt, correct, seen):
-    simulated = context.simulated(None if np.isclose(dt, context.training_dt, rtol=1e-9) else dt)
+def _row(simulated, correct, seen):
     low, high = wilson_interval(correct.sum(), len(correct))
     rates = [simulated.rates(name) for name in simulated.spikes]
     row = {
-        "dt (ms)": dt * 1e3,
+        "dt (ms)": simulated.dt * 1e3,
         "accuracy": float(correct.mean()),
         "95 % from": float(low),
         "95 % to": float(high),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["refinements"]
+__all__ = ["CLOSE", "refinements"]
 
 FINEST = 5e-5  # seconds
 MOST_OF_RATES = 20

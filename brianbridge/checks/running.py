@@ -186,7 +186,8 @@ def report_of(context, manifest, findings):
                 else "not asked for"
             )
             finding = Finding("not run", reason=why)
-        reason = finding.reason
+        figures, undrawn = _figures(rung, finding)
+        reason = "; ".join(filter(None, [finding.reason, undrawn]))
         if not context.sizes.full and rung.left_out and finding.verdict in ("pass", "fail"):
             reason = "; ".join(filter(None, [reason, f"quick: left out or shortened: {rung.left_out}"]))
         report.checks.append(
@@ -202,16 +203,23 @@ def report_of(context, manifest, findings):
             )
         )
         report.tables += finding.tables
-        report.figures += [_judged(figure, report.checks[-1]) for figure in _figures(rung, finding)]
+        report.figures += [_judged(figure, report.checks[-1]) for figure in figures]
         report.data[rung.key] = finding.data
-        if finding.error:
-            report.data.setdefault("errors", {})[rung.key] = finding.error
+        if finding.error or undrawn:
+            report.data.setdefault("errors", {})[rung.key] = finding.error or undrawn
     report.summary = _summary(context, report)
     return report
 
 
 def _figures(rung, finding):
-    return rung.plot(finding) if rung.plot else []
+    """Its figures, and why there are none; an error of ours costs the figures, not what was measured."""
+    try:
+        return (rung.plot(finding) if rung.plot else []), ""
+    except Exception as error:
+        if os.environ.get("BRIANBRIDGE_DEBUG") == "1":
+            traceback.print_exception(error)
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [], f"its figure could not be drawn, an error of brianbridge itself: {said}"
 
 
 def _judged(figure, check):

@@ -9,6 +9,7 @@ from brianbridge.checks.distances import distances
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.fine_tuning import fine_tuning, table_of
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
+from brianbridge.checks.refinement import CLOSE
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.checks.thresholds import watched
 from brianbridge.model.equation_text import variable_dimensions
@@ -18,6 +19,7 @@ from brianbridge.simulation.initial_states import drawn_states
 
 __all__ = ["measure", "plot"]
 
+RATE_CHANGE = 0.5  # of the mean rate, at most
 NUDGE = 1e-12  # volts: 1e-9 mV
 ROUNDING = 1e-12  # of a mean: a spread below is none
 NUDGED_PART = 1e-9  # of the range of what is no potential
@@ -27,7 +29,7 @@ def measure(context):
     """Spike trains at finer steps against those of the training's step: the same trials, the same path.
 
     Their distance is set against that of two draws of the noise, and of a nudge of the membrane potentials. A
-    network without noise has no such draws: what changes is measured, and not judged.
+    network that falls silent is nearer than another draw: mean rates count, too, and alone without noise.
     """
     dependent = step_dependence(context.trained.model)
     if dependent:
@@ -35,7 +37,7 @@ def measure(context):
     places = noise_places(context.model)
     if any(function != "randn" for function, _ in places.values()):
         raise NotApplicable("random numbers other than Gaussian noise (xi) have no path for several steps")
-    factors = _factors(context)
+    factors, left_out = _factors(context)
     few = _FewTrials(context, factors[-1])
     runs = {factor: few.run(context.model, factor) for factor in factors}
     reference, finest = runs[1], runs[factors[-1]]
@@ -53,6 +55,7 @@ def measure(context):
         | (_distances(reference, few.run(context.model, 1, nudge)) if nudge else _distances()),
         "attribution": causes,
         "fine-tuning": tuning,
+        "steps left out": left_out,
     }
     return _finding(data, context.margins["time_steps"])
 
@@ -60,27 +63,31 @@ def measure(context):
 def _finding(data, margin):
     rows, other, nudge = data["steps"], data["other noise"], data["nudge"]
     worst = max(row["Victor-Purpura"] for row in rows[1:])
+    rates = [row["rate (Hz)"] for row in rows]
+    change = max(abs(rate / rates[0] - 1) for rate in rates)
     value = f"Victor-Purpura distance {worst:.3g} to the training's step"
-    rates = "mean rates " + ", ".join(f"{row['rate (Hz)']:.3g} Hz" for row in rows)
-    nudged = nudge["by"]
+    detects = nudge["by"]
     if nudge["Victor-Purpura"] is not None:
-        nudged = f"a nudge of {nudged} has {nudge['Victor-Purpura']:.2g}"
+        detects = f"a nudge of {nudge['by']} has {nudge['Victor-Purpura']:.2g}"
+    reasons = []
     if other is None:
-        return Finding(
-            "not applicable",
-            value=f"{value}; {rates}",
-            reason="the network has no noise of its own (xi) by which the distance could be judged; rung 7 "
-            f"judges its performance. {nudged[0].upper()}{nudged[1:]}",
-            data=data,
-            tables=_tables(data),
-        )
-    null = other["Victor-Purpura"]
-    passed = worst <= margin * null
+        reasons.append("without noise of its own (xi) no distance is to be expected: mean rates alone decide")
+    else:
+        null = other["Victor-Purpura"]
+        value += f", {null:.3g} between two draws of the noise"
+        detects = f"a distance of {margin * null:.3g}; {detects}"
+    far = other is not None and worst > margin * null
+    if far:
+        reasons.append("a finer step takes spikes farther than another noise does")
+    if change > RATE_CHANGE:
+        reasons.append(f"at a finer step the mean rate changes by {change:.0%}")
+    if data["steps left out"]:
+        reasons.append(f"left out: {', '.join(data['steps left out'])}, which no common finer step divides")
     return Finding(
-        verdict(passed),
-        value=f"{value}, {null:.3g} between two draws of the noise; {rates}",
-        reason="" if passed else "a finer step takes spikes farther than another noise does",
-        detects=f"a distance of {margin * null:.3g}; {nudged}",
+        verdict(not far and change <= RATE_CHANGE),
+        value=f"{value}; mean rates {', '.join(f'{rate:.3g} Hz' for rate in rates)}",
+        reason="; ".join(reasons),
+        detects=detects,
         data=data,
         tables=_tables(data),
     )
@@ -94,9 +101,9 @@ def _tables(data):
             "The network at finer time steps",
             data["steps"],
             f"n = {data['trials']} trials from the same states, inputs held{noise}. Distances: "
-            "means of single spike trains to those at the training's step (cost 1/(10 ms), time constant "
-            "10 ms); effect sizes: Cohen's d of paired neurons, without a value where all neurons change by "
-            "exactly as much.",
+            "means over all neurons and trials to the spike trains at the training's step (cost 1/(10 ms), "
+            "time constant 10 ms); effect sizes: Cohen's d of paired neurons, without a value where all neurons "
+            "change by exactly as much.",
         ),
         Table.of_rows(
             "What changes with the time step",
@@ -109,12 +116,14 @@ def _tables(data):
 
 
 def _factors(context):
-    """Whole numbers of fine steps in one of the training's that divide the finest one."""
-    factors = sorted({round(context.training_dt / dt) for dt in context.finer})
-    factors = [factor for factor in factors if factor > 1 and factors[-1] % factor == 0]
+    """Whole numbers of fine steps in one of the training's that divide the finest one; what is left out."""
+    quotients = {dt: context.training_dt / dt for dt in context.finer}
+    whole = {dt: round(q) for dt, q in quotients.items() if abs(q - round(q)) < CLOSE * q}
+    factors = sorted({factor for factor in whole.values() if max(whole.values()) % factor == 0})
     if not factors:
         raise NotApplicable("no finer time step was asked for that divides the training's")
-    return [1, *factors]
+    left_out = [f"{dt * 1e3:g} ms" for dt in context.finer if whole.get(dt) not in factors]
+    return [1, *factors], left_out
 
 
 class _FewTrials:

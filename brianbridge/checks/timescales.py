@@ -30,7 +30,7 @@ def measure(context):
     if dependent:
         raise NotApplicable(f"{dependent}: another time step is another model")
     if not context.finer:
-        raise NotApplicable("only the training's time step was asked for")
+        raise NotApplicable("no finer time step than the training's was asked for")
     if not context.model.spiking:
         raise NotApplicable("no neuron spikes: there are no spike counts")
     coarse, fine = _measured(context)
