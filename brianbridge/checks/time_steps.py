@@ -102,8 +102,8 @@ def _tables(data):
             data["steps"],
             f"n = {data['trials']} trials from the same states, inputs held{noise}. Distances: "
             "means over all neurons and trials to the spike trains at the training's step (cost 1/(10 ms), "
-            "time constant 10 ms); effect sizes: Cohen's d of paired neurons, without a value where all neurons "
-            "change by exactly as much.",
+            "time constant 10 ms); effect sizes: Cohen's d of paired neurons, without a value where all "
+            "neurons change by exactly as much.",
         ),
         Table.of_rows(
             "What changes with the time step",
