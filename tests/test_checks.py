@@ -250,6 +250,8 @@ def test_margins_are_changed_in_the_open(trained):
         (dict(only=["transcripton"]), "Did you mean 'transcription'"),
         (dict(dt=[1, 2]), "not in seconds"),
         (dict(dt=[1, 2] * ms * 1000), "none"),
+        (dict(dt=[1, 0.3] * ms), "0.3 ms does not divide that of the trials, 1 ms"),
+        (dict(dt=2 * ms), "2 ms does not divide"),
         (dict(seed=-1), "whole number"),
         (dict(margins={"performance": 10**400}), "positive number"),
         (dict(fine_tune=3), "ladder='full'"),

@@ -4,7 +4,7 @@ from brianbridge.analysis import equivalence_of_paired_proportions
 from brianbridge.checks.divergence import diverged, with_lost_trials
 from brianbridge.checks.finding import Finding
 
-__all__ = ["equivalence_finding", "equivalence_verdict", "in_points", "why_not_equivalent"]
+__all__ = ["detectable", "equivalence_finding", "equivalence_verdict", "in_points", "why_not_equivalent"]
 
 
 def equivalence_verdict(seen, p_value=None, level=0.05):
@@ -28,6 +28,15 @@ def why_not_equivalent(seen, differs, interval):
 def in_points(seen):
     """A difference of proportions in words."""
     return f"{100 * seen.difference:+.1f} points"
+
+
+def detectable(margin, *tests):
+    """What tests of equivalence detect: the margin, by their level; and how well they know the difference."""
+    half = max(high - low for low, high in (test.interval for test in tests)) / 2
+    return (
+        f"a change of {100 * margin:g} points, missed in 5 % at most; differences are known to "
+        f"±{100 * half:.2g} points"
+    )
 
 
 def equivalence_finding(correct, reference, margin, said, left=(), lost=(), **data):
@@ -61,6 +70,6 @@ def equivalence_finding(correct, reference, margin, said, left=(), lost=(), **da
         ending,
         value=f"{said}: {in_points(seen)}",
         reason="; ".join(filter(None, [reason, *left])),
-        detects=f"a change of {50 * (seen.interval[1] - seen.interval[0]):.2g} points",
+        detects=detectable(margin, seen),
         data={"trials": len(correct), **data, **tested},
     )

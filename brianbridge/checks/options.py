@@ -6,6 +6,7 @@ from brian2.units.fundamentalunits import have_same_dimensions
 
 from brianbridge.checks.context import FULL, QUICK
 from brianbridge.checks.ladder import LADDER, wanted_rungs
+from brianbridge.simulation.trials import fits
 from brianbridge.spelling import hint
 
 __all__ = [
@@ -92,8 +93,10 @@ def read_updates(number, sizes, only):
     return number
 
 
-def read_steps(dt, training_dt):
+def read_steps(dt, trained):
     """Time steps in seconds, the training's first; None for those of the ladder."""
+    training_dt = trained.model.dt
+    trials_dt = min((trained.model.input(name).dt for name in trained.inputs), default=training_dt)
     if dt is None:
         return None
     if not have_same_dimensions(dt, second):
@@ -102,6 +105,12 @@ def read_steps(dt, training_dt):
     for step in steps:
         if not 0 < step < 1:
             raise CheckOptionError(f"A time step of {step:g} s is none; write dt=[1, 0.1]*ms.")
+        if not fits(step, trials_dt):
+            raise CheckOptionError(
+                f"A time step of {step * 1e3:g} ms does not divide that of the trials, "
+                f"{trials_dt * 1e3:g} ms, so that outputs could not be read where they are judged: choose a "
+                "half of it, a third, and so on."
+            )
     return (training_dt, *(step for step in steps if abs(step - training_dt) > 1e-9 * training_dt))
 
 

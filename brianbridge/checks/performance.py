@@ -4,7 +4,7 @@ import numpy as np
 
 from brianbridge.analysis import equivalence_of_paired_proportions, holm, wilson_interval
 from brianbridge.checks.divergence import diverged, with_lost_trials
-from brianbridge.checks.equivalence import equivalence_verdict
+from brianbridge.checks.equivalence import detectable, equivalence_verdict
 from brianbridge.checks.finding import Finding, Table
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.report import CaptionedFigure
@@ -53,7 +53,7 @@ def measure(context):
     corrected = holm([test.p_value for test in tests])
     for row, p_value in zip(rows[1:], corrected):
         row["P (Holm)"] = float(p_value)
-    worst = tests[int(np.argmax(corrected))]
+    worst = max(tests, key=lambda test: test.p_value)  # corrected, several may be the same
     ending, reason = equivalence_verdict(worst, corrected.max())
     ending, said = with_lost_trials(ending, lost, len(coarse), margin)
     return Finding(
@@ -61,7 +61,7 @@ def measure(context):
         value="; ".join(f"{row['accuracy']:.0%} at {row['dt (ms)']:g} ms" for row in rows)
         + f" (n = {len(coarse)})",
         reason="; ".join(filter(None, [reason, *said])),
-        detects=f"a change of {100 * max(np.ptp(test.interval) for test in tests) / 2:.2g} points",
+        detects=detectable(margin, *tests),
         data=data,
         tables=[_table(rows)],
     )

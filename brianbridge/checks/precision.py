@@ -1,9 +1,7 @@
 """Rung 2: does it matter that the network was trained in single precision?"""
 
-import numpy as np
-
 from brianbridge.analysis import equivalence_of_paired_proportions
-from brianbridge.checks.equivalence import equivalence_verdict, in_points
+from brianbridge.checks.equivalence import detectable, equivalence_verdict, in_points
 from brianbridge.checks.finding import Finding
 
 __all__ = ["measure"]
@@ -23,7 +21,7 @@ def measure(context):
         value=f"{in_points(seen)} of accuracy; spikes diverge in {len(diverged)} of {len(first)} trials"
         + earliest,
         reason=reason,
-        detects=f"a change of {100 * np.ptp(seen.interval) / 2:.2g} points (n = {len(first)})",
+        detects=detectable(context.margins["precision"], seen),
         data={
             "trials": len(first),
             "accuracy in float32": float(single.mean()),

@@ -111,7 +111,7 @@ def check(
         task_of(trained) if task is None else task,
         model=model,
         untrained=read_untrained(untrained, trained.model),
-        dts=read_steps(dt, trained.model.dt),
+        dts=read_steps(dt, trained),
         sizes=sizes,
         margins=read_margins(margins),
         seed=seed,

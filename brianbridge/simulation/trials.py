@@ -12,7 +12,7 @@ from brianbridge.simulation.job import Job
 from brianbridge.simulation.result import SimulatedTrials, collect
 from brianbridge.tasks.trials import Trials
 
-__all__ = ["DEVICES", "SimulatedTrials", "asked_trials", "simulate"]
+__all__ = ["DEVICES", "SimulatedTrials", "asked_trials", "fits", "simulate"]
 
 DEVICES = ("runtime", "cpp_standalone", "cuda_standalone", "surrogate")
 
@@ -184,10 +184,15 @@ def _trials_dt(trained):
     return Quantity(steps.pop(), dim=second.dim)
 
 
+def fits(dt, step):
+    """Whether whole numbers of time steps dt make a step of the trials, both in seconds."""
+    ratio = step / dt
+    return round(ratio) >= 1 and abs(ratio - round(ratio)) <= 1e-6 * ratio
+
+
 def _check_dt(dt, step):
     """Outputs are judged at the end of every step of the trials: the simulation has to be there then."""
-    ratio = step / dt
-    if round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6 * ratio:
+    if not fits(dt, step):
         raise ValueError(
             f"The trials have steps of {step / float(ms):g} ms, which cannot be divided into steps of a "
             f"simulation with dt={dt / float(ms):g}*ms: choose {step / float(ms):g} ms, half of it, a third, "
