@@ -68,7 +68,7 @@ class Backend:
             raise ValueError(f"backend='compiled' {refusal}.")
         if self.asked is None and reason not in self.said:
             self.said.add(reason)
-            logger.info(f"PyTorch takes the steps, often several times slower than compiled: {reason}.")
+            logger.info(f"PyTorch takes the steps, often tens of times slower than compiled: {reason}.")
 
     def _obstacle(self, device):
         if self.ops.exact or self.ops.smooth:
