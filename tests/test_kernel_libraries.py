@@ -325,7 +325,7 @@ def test_without_a_compiler_pytorch_takes_the_steps(no_compiler, said):
     assert surrogate.backend == "eager"
     assert torch.equal(states(surrogate), states(Surrogate(model, backend="eager")))
     (line,) = said
-    assert "no C compiler was found" in line and "several times slower" in line
+    assert "no C compiler was found" in line and "tens of times slower" in line
     with pytest.raises(ValueError, match="backend='compiled' is not possible: no C compiler was found"):
         Surrogate(model, backend="compiled")
 
