@@ -1,6 +1,7 @@
 """Full disks, two processes in one place, killed processes, hostile text: clear errors, nothing lost."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,6 +116,56 @@ def test_a_check_on_a_full_disk(file, small_disk, capsys):
     (small_disk / "fill").unlink()
     assert main(arguments) == 0
     assert (out / "report.html").exists() and not partial_files(out)
+
+
+def compiled_network(folder):
+    """A network as it is after its compilation, of which each trial fails."""
+    program = object.__new__(standalone.Program)
+    program.folder, program.inputs, program.noise = folder, {"drive": "drive"}, {}
+    program.model = SimpleNamespace(groups=())
+    (folder / "main").write_text("#!/bin/sh\nexit 3\n")
+    (folder / "main").chmod(0o755)
+    return program
+
+
+def trials_of(steps):
+    drive = {"drive": np.zeros((steps, 1, 1))}
+    model = SimpleNamespace(groups=())
+    return SimpleNamespace(trials=1, inputs=drive, noise={}, initial={}, seed=None, model=model)
+
+
+@pytest.mark.parametrize("steps", [1, 100_000])  # the second does not fit
+def test_standalone_trials_on_a_full_disk(small_disk, steps):
+    program = compiled_network(small_disk)
+    with pytest.raises(OSError, match="No space left in .*disk, where networks are compiled") as raised:
+        program.run(trials_of(steps), 1, False)
+    assert raised.value.errno == errno.ENOSPC
+
+
+def test_a_network_is_compiled_on_a_full_disk(small_disk):
+    def build(**_):
+        raise RuntimeError("Project compilation failed (error code: 1)")
+
+    with pytest.raises(OSError, match="set TMPDIR") as raised:
+        compiled_network(small_disk)._compile(SimpleNamespace(build=build))
+    assert raised.value.errno == errno.ENOSPC
+
+
+def test_other_failures_of_standalone_are_told_as_they_are(tmp_path):
+    with pytest.raises(RuntimeError, match="Trial 0 failed in the compiled network: 3"):
+        compiled_network(tmp_path).run(trials_of(1), 1, False)
+
+
+@pytest.mark.parametrize("command", ["perturb", "timescales"])
+def test_a_full_disk_is_no_error_of_ours(file, capsys, monkeypatch, command):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left in /tmp")
+
+    monkeypatch.setattr("brianbridge.perturb.outcomes", full)
+    monkeypatch.setattr("brianbridge.measurement.timescales", full)
+    given = ["--action", "silence rec"] if command == "perturb" else []
+    assert main([command, str(file), *given]) == 65
+    assert "No space left in /tmp" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")

@@ -96,6 +96,8 @@ def _simulated(networks, action, arguments):
         )
     except (ValueError, DimensionMismatchError, DeviceMissing) as error:
         raise Problem(str(error), USAGE) from None
+    except OSError as error:
+        raise Problem(error.strerror or str(error), BAD_INPUT) from None
 
 
 def _text(found):

@@ -102,6 +102,8 @@ def _measured(trained, arguments):
         )
     except (tasks.UnknownTaskError, ValueError, DeviceMissing) as error:
         raise Problem(str(error), USAGE) from None
+    except OSError as error:
+        raise Problem(error.strerror or str(error), BAD_INPUT) from None
 
 
 def _text(found):

@@ -4,12 +4,14 @@ What differs between trials (timed inputs, frozen noise, seeds) and between netw
 (parameters, initial states) is handed to the compiled program on its command line, like Brian2's `run_args`.
 """
 
+import errno
 import os
 import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ __all__ = ["SEED", "CompiledNetwork", "DeviceMissing", "keep_builds", "kept_buil
 SEED = "BRIANBRIDGE_SEED"
 PREFIX = "brianbridge_"  # of the folders in which networks are compiled
 IN_USE = "in_use"
+LEAST_FREE = 2**20  # bytes of a disk; with less, what fails has failed for this reason
 STRIDE = 0x9E3779B9  # between the seeds of threads, far from those of other trials, which follow each other
 CPP_SEED = (
     f'if (const char* given = std::getenv("{SEED}")) {{ '
@@ -171,6 +174,25 @@ def _compiling():
 # -- one compiled network -----------------------------------------------------------------------------
 
 
+def _names_full_disk(method):
+    """A method that says so where it fails because the disk with the network's folder is full."""
+
+    @wraps(method)
+    def named(self, *arguments):
+        try:
+            return method(self, *arguments)
+        except (OSError, RuntimeError, ValueError) as error:
+            if shutil.disk_usage(self.folder).free < LEAST_FREE:
+                raise OSError(
+                    errno.ENOSPC,
+                    f"No space left in {self.folder}, where networks are compiled and run: make room, "
+                    "or set TMPDIR to another folder",
+                ) from error
+            raise
+
+    return named
+
+
 class CompiledNetwork:
     """A network that was compiled for a standalone device.
 
@@ -208,6 +230,7 @@ class CompiledNetwork:
             self.noise = {key: array.name for key, array in frozen_arrays(live.network).items()}
             self.files = self._files(active, live)
 
+    @_names_full_disk
     def _compile(self, active):
         try:
             active.build(directory=str(self.folder), compile=True, run=False, with_output=False)
@@ -254,6 +277,7 @@ class CompiledNetwork:
         finally:
             shutil.rmtree(self.folder / "values", ignore_errors=True)
 
+    @_names_full_disk
     def _common(self, job):
         """Arguments for the values in which this network differs from the one that was compiled."""
         folder = self.folder / "values"
@@ -265,6 +289,7 @@ class CompiledNetwork:
                     given.append(_argument(folder, f"{group.name}.{name}", value))
         return given
 
+    @_names_full_disk
     def _trial(self, job, trial, common, running):
         folder = self.folder / f"trial_{trial}"
         results = folder / "results"
@@ -329,7 +354,7 @@ def _state_monitor(live, name):
 def _argument(folder, name, value):
     """One ``name=file`` of the command line."""
     file = folder / f"{name}.dat"
-    np.ascontiguousarray(value).tofile(file)
+    file.write_bytes(np.ascontiguousarray(value).tobytes())
     return f"{name}={file}"
 
 
