@@ -102,8 +102,8 @@ def _tables(data):
             data["steps"],
             f"n = {data['trials']} trials from the same states, inputs held{noise}. Distances: "
             "means over all neurons and trials to the spike trains at the training's step (cost 1/(10 ms), "
-            "time constant 10 ms); effect sizes: Cohen's d of paired neurons, without a value where all neurons change by "
-            "exactly as much.",
+            "time constant 10 ms); effect sizes: Cohen's d of paired neurons, without a value where all "
+            "neurons change by exactly as much.",
         ),
         _table(
             "What changes with the time step",
@@ -116,7 +116,7 @@ def _tables(data):
 
 
 def _factors(context):
-    """Whole numbers of fine steps in one of the training's that divide the finest one, and what is left out."""
+    """Whole numbers of fine steps in one of the training's that divide the finest; other time steps."""
     quotients = {dt: context.training_dt / dt for dt in context.finer}
     whole = {dt: round(q) for dt, q in quotients.items() if abs(q - round(q)) < CLOSE * q}
     factors = sorted({factor for factor in whole.values() if max(whole.values()) % factor == 0})
