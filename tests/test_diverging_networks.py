@@ -111,6 +111,14 @@ def test_a_perturbation_under_which_a_network_diverges_is_counted_like_the_other
     )
 
 
+@pytest.mark.parametrize("equation, verdict, lost", [(SOUND, "pass", 0), (WHOLE, "fail", TRIALS)])
+def test_a_network_that_diverges_in_both_precisions_fails(equation, verdict, lost, monkeypatch):
+    sizes = Sizes(trials=80, few=2, refinements=(1, 2), full=False)
+    monkeypatch.setitem(options.LADDERS, "quick", sizes)
+    check, data = climb(network(equation), "precision")
+    assert check.verdict == verdict and data["diverged trials"] == [2 * lost] * 2, check.reason
+
+
 def test_the_controls_of_a_network_that_diverges_fail():
     assert climb(network(WHOLE), "controls")[0].verdict == "fail"
 

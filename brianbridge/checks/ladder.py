@@ -99,7 +99,7 @@ LADDER = (
         precision.measure,
         "performance changes by less than {points} points (paired equivalence test, 5 %)",
         margin=0.05,
-        mutants=("readout",),
+        mutants=("offset",),
         simulates_on=("surrogate",),
     ),
     Rung(

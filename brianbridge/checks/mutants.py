@@ -16,6 +16,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS
 from brian2.utils.stringtools import word_substitute
 
 from brianbridge.checks.controls import with_shuffled_values
+from brianbridge.checks.thresholds import crossing
 from brianbridge.model.constraints import Bounds, Dale
 from brianbridge.model.equation_text import XI, rewritten
 from brianbridge.perturb.rewriting import reads_replaced, with_parameter
@@ -31,6 +32,7 @@ __all__ = [
     "disguised",
     "integrator",
     "noise",
+    "offset",
     "readout",
     "shuffled",
     "weights",
@@ -140,6 +142,25 @@ def disguised(model):
     raise ValueError("no recurrent synapses of this network have a weight called w")
 
 
+def offset(model):
+    """Thresholds are compared where they are 1e8 times as large: single precision loses what is compared."""
+
+    def far(group):
+        variable, threshold = crossing(group.events["spike"])
+        added = f"1e8*({threshold})"
+        return replace(
+            group, events={**group.events, "spike": f"{variable} + {added} > {threshold} + {added}"}
+        )
+
+    groups = tuple(
+        far(group) if crossing(getattr(group, "events", {}).get("spike", "")) else group
+        for group in model.groups
+    )
+    if all(group is before for group, before in zip(groups, model.groups)):
+        raise ValueError("no group of this network spikes by `variable > expression`")
+    return replace(model, groups=groups)
+
+
 def readout(model):
     """What is summed up in groups that do not spike, such as an output, has the other sign."""
     groups = tuple(
@@ -195,6 +216,7 @@ MUTANTS = {
         charge_per_step,
         decay_per_step,
         disguised,
+        offset,
         readout,
         shuffled,
         bounds,

@@ -68,9 +68,9 @@ def both_precisions(trained, model, trials, seed):
     Parameters
     ----------
     trained : Trained
-        Runs in float32, as in training.
+        Names inputs and output.
     model : Model
-        Runs in float64.
+        Runs in both.
     trials : Trials
     seed : int
 
@@ -86,8 +86,8 @@ def both_precisions(trained, model, trials, seed):
     spiking = model.spiking
     inputs = {name: trials.inputs[source] for name, source in trained.inputs.items()}
     outputs, spikes, noise = [], [], None
-    for dtype, network in ((torch.float32, trained.model), (torch.float64, model)):
-        surrogate = Surrogate(network, dtype=dtype)
+    for dtype in (torch.float32, torch.float64):
+        surrogate = Surrogate(model, dtype=dtype)
         records = surrogate(inputs, record=[trained.output, *spiking], noise=noise, seed=seed)
         noise = dict(records.noise)
         outputs.append(trials.at_steps(records[trained.output].numpy(), network.dt).astype(float))

@@ -116,7 +116,7 @@ def _tables(data):
 
 
 def _factors(context):
-    """Whole numbers of fine steps in one of the training's that divide the finest one; what is left out."""
+    """Whole numbers of fine steps in one of the training's that divide the finest; other time steps."""
     quotients = {dt: context.training_dt / dt for dt in context.finer}
     whole = {dt: round(q) for dt, q in quotients.items() if abs(q - round(q)) < CLOSE * q}
     factors = sorted({factor for factor in whole.values() if max(whole.values()) % factor == 0})
