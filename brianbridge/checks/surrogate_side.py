@@ -90,7 +90,7 @@ def both_precisions(trained, model, trials, seed):
         surrogate = Surrogate(model, dtype=dtype)
         records = surrogate(inputs, record=[trained.output, *spiking], noise=noise, seed=seed)
         noise = dict(records.noise)
-        outputs.append(trials.at_steps(records[trained.output].numpy(), network.dt).astype(float))
+        outputs.append(trials.at_steps(records[trained.output].numpy(), model.dt).astype(float))
         spikes.append([records[group].numpy() > 0.5 for group in spiking])
     differs = np.zeros(outputs[0].shape[1], bool)[None]
     if spiking:
