@@ -23,6 +23,7 @@ from brianbridge.model.low_rank import LowRank, with_modes
 from brianbridge.model.quantities import read_quantity
 from brianbridge.model.rebuild import set_aside
 from brianbridge.model.text_limits import check_code, check_equations
+from brianbridge.random_state import random_state_kept
 from brianbridge.spelling import hint
 
 __all__ = ["ModelFileError", "equations_folder", "load_model", "model_names"]
@@ -153,13 +154,9 @@ def _left_as_found(seed):
     """Random numbers follow the seed; the generators of numpy and Brian2 and the target are left as found."""
     if get_device() is not runtime_device:
         raise ModelFileError("Load models before set_device(...): their values are drawn when they are read.")
-    state = runtime_device.get_random_state()
-    try:
-        with codegen_target("numpy"):  # the one whose random numbers follow the seed everywhere
-            brian2.seed(seed)
-            yield
-    finally:
-        runtime_device.set_random_state(state)
+    with random_state_kept(), codegen_target("numpy"):  # whose random numbers follow the seed everywhere
+        brian2.seed(seed)
+        yield
 
 
 @dataclass

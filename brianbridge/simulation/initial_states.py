@@ -4,7 +4,7 @@ import brian2
 import numpy as np
 
 from brianbridge.model.rebuild import unrun
-from brianbridge.simulation.random_state import random_state_kept
+from brianbridge.random_state import random_state_kept
 
 __all__ = ["drawn_states"]
 

@@ -10,9 +10,9 @@ from brianbridge.codegen_target import codegen_target
 from brianbridge.garbage_collection import spared_from_collection
 from brianbridge.generation.frozen_noise import freeze_noise, thaw_noise
 from brianbridge.model.rebuild import rebuild
+from brianbridge.random_state import random_state_kept
 from brianbridge.simulation.copies import copies
 from brianbridge.simulation.job import Recorded, input_rows
-from brianbridge.simulation.random_state import random_state_kept
 from brianbridge.trained.writing import write_input
 
 __all__ = ["LAST", "run"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from brianbridge.random_state import random_state_kept
 from brianbridge.surrogate.philox import normal, philox4x32, uniform
 
 __all__ = ["DrawnNoise", "GivenNoise", "given_noise"]
@@ -91,13 +92,10 @@ class DrawnNoise:
         """Numbers of the user's function, which draws from numpy, as Brian2's numpy target does."""
         counter = torch.tensor([0, 0, draw, self.place]).unbind()
         seed, *_ = philox4x32(counter, (self.seed & 0xFFFFFFFF, self.seed >> 32))
-        before = np.random.get_state()
-        try:
+        shape = self.batch, self.n
+        with random_state_kept():
             np.random.seed(int(seed))
-            shape = self.batch, self.n
             numbers = np.asarray(self.function(np.arange(math.prod(shape))), dtype=float)
-        finally:
-            np.random.set_state(before)
         return torch.as_tensor(numbers.reshape(shape)).to(self.device, self.dtype)
 
 
