@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from brian2 import Hz, Network, NeuronGroup, PoissonGroup, Synapses, TimedArray, ms
+from brian2 import Hz, Network, NeuronGroup, PoissonGroup, Synapses, TimedArray, ms, prefs
 
 import brianbridge as bb
 from brianbridge.analysis import equivalence_of_paired_proportions
@@ -412,6 +412,23 @@ def test_the_manifest_says_where_and_with_what_it_ran(trained):
     assert {"C", "C++"} == manifest["machine"]["compilers"].keys()
     manifest = bb.check(trained, only=["constraints"], progress=False).manifest
     assert manifest["in Brian2"]["devices"] == ["runtime"]
+
+
+def test_the_manifest_has_every_preference_that_was_changed_and_the_whole_path(file, monkeypatch):
+    usual = {"codegen.target", "codegen.cpp.extra_compile_args_gcc", "core.default_float_dtype"}
+    changed = {"codegen.loop_invariant_optimisations": False, "devices.cpp_standalone.openmp_threads": 2}
+    monkeypatch.chdir(file.parent)
+
+    def manifest():
+        return bb.check(file.name, only=["constraints"], progress=False).manifest
+
+    before = manifest()
+    assert before["in Brian2"]["preferences"].keys() == usual
+    assert before["trained"]["file"] == str(file.resolve())
+    for name, value in changed.items():
+        monkeypatch.setitem(prefs, name, value)
+    told = manifest()["in Brian2"]["preferences"]
+    assert told == before["in Brian2"]["preferences"] | {name: str(value) for name, value in changed.items()}
 
 
 def test_damaged_findings_are_made_anew(tmp_path):

@@ -41,7 +41,7 @@ def manifest_of(context, ladder, only=None, source=None):
     return {
         "trained": {
             "sha256 of the model with its values": context.trained.hash,
-            "file": None if source is None else str(source),
+            "file": None if source is None else str(Path(source).resolve()),
             "sha256 of the file": None if source is None else sha256_of_file(source),
         },
         "in Brian2": {
@@ -54,7 +54,8 @@ def manifest_of(context, ladder, only=None, source=None):
                     for device in rung.devices(context.sizes.full)
                 }
             ),
-            "preferences": {
+            "preferences": _changed_preferences()
+            | {
                 "codegen.target": str(prefs.codegen.target),
                 "codegen.cpp.extra_compile_args_gcc": _text(prefs.codegen.cpp.extra_compile_args_gcc),
                 "core.default_float_dtype": np.dtype(prefs.core.default_float_dtype).name,
@@ -99,6 +100,17 @@ def with_threads_of_torch(manifest):
 def sha256_of_file(path):
     """Hexadecimal."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _changed_preferences():
+    """What Brian2's preferences say, where that is not the default; of logging no number depends."""
+    found = {}
+    for category, (definitions, _) in prefs.pref_register.items():
+        for name, definition in definitions.items():
+            full = f"{category}.{name}"
+            if category != "logging" and prefs[full] != definition.default:
+                found[full] = definition.representor(prefs[full])
+    return found
 
 
 @cache
