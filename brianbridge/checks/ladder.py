@@ -178,8 +178,8 @@ LADDER = (
         "controls",
         "Controls of task performance",
         controls.measure,
-        "more trials are correct than under shuffled labels, by a constant answer, with shuffled values and, "
-        "where given, untrained (5 %, Holm)",
+        "more trials are correct than under shuffled labels, by a constant answer where epochs differ, with "
+        "shuffled values and, where given, untrained (5 %, Holm)",
         mutants=("shuffled",),
         left_out="a readout fitted anew",
     ),
