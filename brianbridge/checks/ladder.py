@@ -190,7 +190,7 @@ LADDER = (
         constraints.measure,
         "every trained value in Brian2 has the bits of the file and keeps its constraint",
         detects="one bit of one value",
-        mutants=("dale", "weights", "bounds"),
+        mutants=("dale", "weights", "bounds", "rewired"),
     ),
     Rung(
         9,
