@@ -70,3 +70,4 @@ def test_labels_are_those_of_the_conditions_where_all_targets_are_alike(sign):
 
     finding, rows = controlled(Sign(), lambda trials: np.tile(trials.conditions["sign"][:, None], (10, 1, 1)))
     assert finding.verdict == "pass" and rows["constant answer"]["accuracy"] == pytest.approx(2 / 3)
+    assert rows["constant answer"]["must be beaten"] == "no"  # all trials have the same epochs

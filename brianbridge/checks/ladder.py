@@ -178,8 +178,8 @@ LADDER = (
         "controls",
         "Controls of task performance",
         controls.measure,
-        "more trials are correct than under shuffled labels, by a constant answer, with shuffled values and, "
-        "where given, untrained (5 %, Holm)",
+        "more trials are correct than under shuffled labels, by a constant answer where epochs differ, with "
+        "shuffled values and, where given, untrained (5 %, Holm)",
         mutants=("shuffled",),
         left_out="a readout fitted anew",
     ),
@@ -190,7 +190,7 @@ LADDER = (
         constraints.measure,
         "every trained value in Brian2 has the bits of the file and keeps its constraint",
         detects="one bit of one value",
-        mutants=("dale", "weights", "bounds"),
+        mutants=("dale", "weights", "bounds", "rewired"),
     ),
     Rung(
         9,

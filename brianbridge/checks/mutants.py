@@ -34,6 +34,7 @@ __all__ = [
     "noise",
     "offset",
     "readout",
+    "rewired",
     "shuffled",
     "weights",
 ]
@@ -172,6 +173,18 @@ def readout(model):
     return replace(model, groups=groups)
 
 
+def rewired(model):
+    """Two synapses of the most numerous ones have exchanged their targets."""
+    projections = [group for group in model.groups if hasattr(group, "i") and len(np.unique(group.j)) > 1]
+    if not projections:
+        raise ValueError("no synapses of this network have different targets")
+    largest = max(projections, key=lambda group: group.n)
+    j = np.array(largest.j)
+    other = np.flatnonzero(j != j[0])[0]
+    j[[0, other]] = j[[other, 0]]
+    return model.with_group(replace(largest, j=j))
+
+
 def shuffled(model):
     """All trained values have changed places."""
     return with_shuffled_values(model, seed=7)
@@ -218,6 +231,7 @@ MUTANTS = {
         disguised,
         offset,
         readout,
+        rewired,
         shuffled,
         bounds,
         integrator,
