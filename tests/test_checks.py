@@ -728,7 +728,7 @@ def test_every_time_step_has_noise_of_its_own(trained, monkeypatch):
     seeds, run = [], Context.run
 
     def seen(self, *given, **options):
-        seeds.append(options["random_seed"])
+        seeds.append(options["seed"])
         return run(self, *given, **options)
 
     monkeypatch.setattr(Context, "run", seen)
