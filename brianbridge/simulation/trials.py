@@ -96,12 +96,12 @@ def simulate(
     task, trials = asked_trials(trained, task, trials, seed)
     model = trained.model if dt is None else trained.model.with_dt(seconds_of(dt))
     model = model if method is None else model.with_method(method)
-    _check_dt(model.dt, trials.dt)
     perturbations = _listed(perturbation)
     _refuse_live(live, perturbations)
     for one in perturbations:
         trials = one.judged(task, one.shown(trials))
     inputs = _inputs(trained, trials)
+    _check_dt(model.dt, trials.dt)
     for one in perturbations:
         model, inputs = one.applied(model, inputs, trials)
     job = Job(
