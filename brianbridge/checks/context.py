@@ -7,10 +7,10 @@ import numpy as np
 from brian2 import second
 
 from brianbridge.checks.checked_task import drawn_trials
-from brianbridge.checks.divergence import diverged, held_finite
 from brianbridge.checks.finding import NotRun
 from brianbridge.checks.refinement import refinements
 from brianbridge.simulation.copies import side_by_side
+from brianbridge.simulation.divergence import diverged, held_finite
 from brianbridge.simulation.trials import simulate
 
 __all__ = ["Context", "Sizes"]

@@ -1,8 +1,9 @@
 """Whether as many of the same trials are correct in two runs: paired tests of equivalence, in words."""
 
 from brianbridge.analysis import equivalence_of_paired_proportions
-from brianbridge.checks.divergence import diverged, with_lost_trials
 from brianbridge.checks.finding import Finding
+from brianbridge.checks.lost_trials import with_lost_trials
+from brianbridge.simulation.divergence import diverged
 
 __all__ = ["detectable", "equivalence_finding", "equivalence_verdict", "in_points", "why_not_equivalent"]
 

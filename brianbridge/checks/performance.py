@@ -3,13 +3,13 @@
 import numpy as np
 
 from brianbridge.analysis import equivalence_of_paired_proportions, holm, wilson_interval
-from brianbridge.checks.divergence import diverged, with_lost_trials
 from brianbridge.checks.equivalence import detectable, equivalence_verdict
 from brianbridge.checks.finding import Finding, Table
+from brianbridge.checks.lost_trials import with_lost_trials
 from brianbridge.checks.step_dependence import step_dependence
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import accuracy_by_dt
-from brianbridge.simulation.divergence import decisions_of
+from brianbridge.simulation.divergence import decisions_of, diverged
 from brianbridge.simulation.result import OUTCOMES
 
 __all__ = ["measure", "plot"]

@@ -1,9 +1,10 @@
 """Rung 2: does it matter that the network was trained in single precision?"""
 
 from brianbridge.analysis import equivalence_of_paired_proportions
-from brianbridge.checks.divergence import diverged, with_lost_trials
 from brianbridge.checks.equivalence import detectable, equivalence_verdict, in_points
 from brianbridge.checks.finding import Finding
+from brianbridge.checks.lost_trials import with_lost_trials
+from brianbridge.simulation.divergence import diverged
 
 __all__ = ["measure"]
 

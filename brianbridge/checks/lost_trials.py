@@ -1,8 +1,6 @@
 """What lost trials, in which the output is not finite any more, make of a verdict."""
 
-from brianbridge.simulation.divergence import diverged, held_finite
-
-__all__ = ["diverged", "held_finite", "with_lost_trials"]
+__all__ = ["with_lost_trials"]
 
 
 def with_lost_trials(ending, lost, trials, margin):
