@@ -321,7 +321,7 @@ def block_of(statements, arrays, **fields):
     arrays.samplers |= {key: draw.sample for key, draw in statements["draws"].items() if draw.sample}
     names = {}
     for line in statements["statements"]:
-        for identifier in get_identifiers(line.expr) | {line.var}:
+        for identifier in sorted(get_identifiers(line.expr) | {line.var}):
             if identifier in variables and identifier not in names:
                 meaning = arrays.name(identifier, variables, indices)
                 if meaning is not None:
