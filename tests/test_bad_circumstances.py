@@ -120,7 +120,7 @@ def test_a_check_on_a_full_disk(file, small_disk, capsys):
 
 def compiled_network(folder):
     """A network as it is after its compilation, of which each trial fails."""
-    program = object.__new__(standalone.Program)
+    program = object.__new__(standalone.CompiledNetwork)
     program.folder, program.inputs, program.noise = folder, {"drive": "drive"}, {}
     program.model = SimpleNamespace(groups=())
     (folder / "main").write_text("#!/bin/sh\nexit 3\n")

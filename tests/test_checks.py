@@ -744,7 +744,7 @@ def test_a_figure_that_cannot_be_drawn_costs_nothing_else(trained, tmp_path, mon
     monkeypatch.setattr(
         running, "_climbed", lambda rung, context: measured.append(1) or climbed(rung, context)
     )
-    ladder = tuple(replace(rung, draw=broken) if rung.key == "constraints" else rung for rung in LADDER)
+    ladder = tuple(replace(rung, plot=broken) if rung.key == "constraints" else rung for rung in LADDER)
     monkeypatch.setattr(running, "LADDER", ladder)
     for _ in range(2):
         report = bb.check(trained, only=["constraints"], out=tmp_path, progress=False)

@@ -219,7 +219,7 @@ def checked_options(sound):
 
     def check(trained, task, *, ladder, only, dt, margins, seed, fine_tune, **_):
         assert isinstance(task, tasks.Task) and 0 <= seed < options.MOST_SEEDS
-        options.read_margins(margins), options.read_steps(dt, 1e-3)
+        options.read_margins(margins), options.read_steps(dt, bb.Trained.load(trained))
         options.read_updates(fine_tune, options.read_sizes(ladder), options.read_only(only))
         return SimpleNamespace(as_dict=lambda: sound)
 
