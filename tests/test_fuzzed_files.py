@@ -214,12 +214,12 @@ def report(tmp_path_factory):
     return folder
 
 
-def checked_options(sound):
+def checked_options(sound, network):
     """A `check` that looks at what it is asked for, and has found this before."""
 
     def check(trained, task, *, ladder, only, dt, margins, seed, fine_tune, **_):
         assert isinstance(task, tasks.Task) and 0 <= seed < options.MOST_SEEDS
-        options.read_margins(margins), options.read_steps(dt, bb.Trained.load(trained))
+        options.read_margins(margins), options.read_steps(dt, network)
         options.read_updates(fine_tune, options.read_sizes(ladder), options.read_only(only))
         return SimpleNamespace(as_dict=lambda: sound)
 
@@ -229,7 +229,8 @@ def checked_options(sound):
 @pytest.mark.parametrize("examples", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_reports_and_kept_findings(report, examples, tmp_path, monkeypatch):
     sound = json.loads((report / "report.json").read_text())
-    monkeypatch.setattr(reproduction, "check", checked_options(sound))
+    network = bb.Trained.load(report / "trained.safetensors")
+    monkeypatch.setattr(reproduction, "check", checked_options(sound, network))
     rung = next(rung for rung in LADDER if rung.key == "constraints")
     (kept,) = (report / "rungs").iterdir()
     (tmp_path / "rungs").mkdir()
