@@ -318,7 +318,15 @@ with standalone.keep_builds() as builds:
 """
 
 
-@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "ended_by",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        signal.SIGKILL,
+    ],
+)
 def test_an_ended_simulation_leaves_no_folder(tmp_path, monkeypatch, ended_by):
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     process = subprocess.Popen(

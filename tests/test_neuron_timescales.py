@@ -91,6 +91,7 @@ def few_known(monkeypatch):
     monkeypatch.setattr(sys.modules["brianbridge.measurement.timescales"], "KNOWN", (0, 150))
 
 
+@pytest.mark.slow
 def test_the_page_says_what_neurons_without_memory_read(found):
     noise = [row for row in found.bias if row["true_ms"] == 0]
     assert [row["trials"] for row in noise] == [50, 100]

@@ -29,6 +29,7 @@ def climb(trained, task=None, **options):
     return report, next(check for check in report.checks if check.number == 10)
 
 
+@pytest.mark.slow
 def test_a_memory_in_steps_fails(monkeypatch):
     monkeypatch.setitem(options.LADDERS, "full", Sizes(trials=60, few=1, refinements=(1, 2), full=True))
     trained, task = remembering_network(120, neurons=14), Waiting(neurons=14)

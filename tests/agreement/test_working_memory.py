@@ -49,6 +49,7 @@ def working_memory(n=40, seed_=4):
     return Network(cells, synapses, background, cue)
 
 
+@pytest.mark.slow
 def test_working_memory_agrees():
     result = compare(working_memory(), 1500)
     result.assert_agrees()
