@@ -17,7 +17,7 @@ extensions = [
     "myst_parser",
     "generated_tables",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_*.md"]
 html_theme = "furo"
 html_title = "brianbridge"
 myst_heading_anchors = 3
