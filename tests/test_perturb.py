@@ -578,13 +578,21 @@ assert "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_command_line(tmp_path, capsys):
+def saved_network(folder):
+    """The file of a small network with its task."""
     task = bb.tasks.ContextIntegration(fixation=5 * ms, stimulus=10 * ms, response=10 * ms)
     trained = bb.Trained(
-        model=bb.load("li2020", cells=4), task=task.name, arguments=task.arguments,
-        inputs={"stimulus": "stimulus"}, output="out.o",
-    )  # fmt: skip
-    file, picture = trained.save(tmp_path / "trained.safetensors"), tmp_path / "clamp.png"
+        model=bb.load("li2020", cells=4),
+        task=task.name,
+        arguments=task.arguments,
+        inputs={"stimulus": "stimulus"},
+        output="out.o",
+    )
+    return trained.save(folder / "trained.safetensors")
+
+
+def test_command_line(tmp_path, capsys):
+    file, picture = saved_network(tmp_path), tmp_path / "clamp.png"
     given = ["perturb", str(file), "--epoch", "stimulus", "--trials", "4", "--together", "4", "--json"]
     action = ["--action", "clamp cells.v=-100*mV", "--select", "tau_m < median", "--plot", str(picture)]
     assert main([*given, *action]) == 0
@@ -601,12 +609,7 @@ def test_command_line(tmp_path, capsys):
 
 
 def test_where_the_figure_cannot_be_written_nothing_is_lost(tmp_path, capsys, monkeypatch):
-    task = bb.tasks.ContextIntegration(fixation=5 * ms, stimulus=10 * ms, response=10 * ms)
-    trained = bb.Trained(
-        model=bb.load("li2020", cells=4), task=task.name, arguments=task.arguments,
-        inputs={"stimulus": "stimulus"}, output="out.o",
-    )  # fmt: skip
-    file, picture = trained.save(tmp_path / "trained.safetensors"), tmp_path / "silence.png"
+    file, picture = saved_network(tmp_path), tmp_path / "silence.png"
     given = ["perturb", str(file), "--trials", "2", "--action", "silence rec", "--json", "--plot"]
 
     def full(*_):

@@ -1,14 +1,12 @@
 """What writes a variable while a network runs: resets, synapses, sums and regular operations."""
 
-import re
-
 from brian2.equations.equations import parse_string_equations
+from brian2.parsing.statements import parse_statement
 
+from brianbridge.model.equation_text import statements
 from brianbridge.model.groups import PoissonDrive
 
 __all__ = ["writers_of"]
-
-ASSIGNMENT = re.compile(r"\s*(\w+)\s*(?:\*\*|//|[-+*/%])?=(?!=)")
 
 
 def writers_of(model, group, variable):
@@ -46,8 +44,7 @@ def writers_of(model, group, variable):
 
 def _set(code):
     """Variables to which statements assign."""
-    statements = re.split(r"[\n;]", re.sub(r"#.*", "", code))
-    return {match.group(1) for match in map(ASSIGNMENT.match, statements) if match}
+    return {parse_statement(statement)[0] for statement in statements(code)}
 
 
 def _names(synapses, group, variable):

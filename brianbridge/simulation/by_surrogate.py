@@ -30,7 +30,7 @@ def run(job):
         records = surrogate(
             {name: torch.as_tensor(values[:, some]) for name, values in job.inputs.items()},  # SI
             duration=job.duration,
-            record=[*job.record, *job.spiking],
+            record=[*job.record, *job.model.spiking],
             noise={key: torch.as_tensor(values[:, some]) for key, values in job.noise.items()} or None,
             initial={key: torch.as_tensor(values[some]) for key, values in job.initial.items()} or None,
             batch=some.stop - some.start,
@@ -46,7 +46,7 @@ def _recorded(job, records, trial):
     }
     final |= {name: _array(state, trial) for name, state in records.final.items() if name in final}
     spikes = {}
-    for group in job.spiking:
+    for group in job.model.spiking:
         steps, neurons = np.nonzero(_array(records[group].transpose(0, 1), trial))
         spikes[group] = neurons, steps
     values = {name: _array(records[name].transpose(0, 1), trial) for name in job.record}

@@ -47,11 +47,6 @@ class Job:
         """Of a trial (Quantity)."""
         return Quantity(self.steps * self.model.dt, dim=second.dim)
 
-    @property
-    def spiking(self):
-        """Names of the groups that spike."""
-        return self.model.spiking
-
 
 @dataclass(frozen=True, eq=False)
 class Recorded:

@@ -202,7 +202,7 @@ def collect(job, recorded, trials, task, device):
             name: _named(array, ("time", "trial", "neuron"), dt, units[name], name)
             for name, array in values.items()
         },
-        spikes={name: _spikes([trial.spikes[name] for trial in recorded], dt) for name in job.spiking},
+        spikes={name: _spikes([trial.spikes[name] for trial in recorded], dt) for name in job.model.spiking},
         sizes={group.name: group.n for group in job.model.groups},
         dt=dt,
         steps=job.steps,

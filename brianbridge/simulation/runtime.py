@@ -56,7 +56,7 @@ class _Runner:
 
     def __init__(self, job, model, live, together):
         self.job, self.model, self.live, self.together = job, model, live, together
-        self.monitors = {name: SpikeMonitor(live[name]) for name in job.spiking}
+        self.monitors = {name: SpikeMonitor(live[name]) for name in job.model.spiking}
         self.states = {name: self._state_monitor(name) for name in job.record}
 
     def _state_monitor(self, name):

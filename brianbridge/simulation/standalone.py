@@ -213,7 +213,7 @@ class CompiledNetwork:
             active.defaultclock.dt = Quantity(job.model.dt, dim=second.dim)
             # brian2cuda's code takes it for granted that the network has the default clock
             live = rebuild(job.model, clocks={job.model.dt: active.defaultclock})
-            self.spikes = {name: SpikeMonitor(live[name]) for name in job.spiking}
+            self.spikes = {name: SpikeMonitor(live[name]) for name in job.model.spiking}
             self.states = {name: _state_monitor(live, name) for name in job.record}
             live.network.add(*self.spikes.values(), *self.states.values())
             if job.noise:
@@ -336,7 +336,7 @@ class CompiledNetwork:
             values={name: read(("", name)).reshape(job.steps, -1) for name in job.record},
             spikes={
                 name: (read((name, "i")), np.rint(read((name, "t")) / job.model.dt).astype(int))
-                for name in job.spiking
+                for name in job.model.spiking
             },
             final={
                 f"{group.name}.{name}": read((group.name, name)).reshape(np.shape(value) or (1,))
