@@ -81,6 +81,49 @@ def test_second_derivatives_are_refused():
         first.sum().backward()
 
 
+# -- what is on the tape --------------------------------------------------------------------------------
+
+
+def recurrent(n=37):
+    cells = NeuronGroup(
+        n,
+        "dv/dt = (1.5 + I - v)/tau : 1\ndI/dt = -I/(3*ms) : 1\ntau : second (constant)",
+        threshold="v > 1",
+        reset="v = 0",
+        method="euler",
+        name="cells",
+    )
+    cells.tau, cells.v = "(4 + rand())*ms", "rand()"
+    rec = Synapses(cells, cells, "w : 1 (constant)", on_pre="I_post += w", name="rec")
+    rec.connect(condition="i != j", p=0.3)
+    rec.w = "0.1*randn()"
+    return trained(Network(cells, rec), ("cells", "tau"), ("rec", "w"))
+
+
+def test_the_tape_has_what_the_backward_pass_reads():
+    """Not what a spike adds to: before anybody reads it, the state update takes back an older value."""
+    surrogate = Surrogate(recurrent(), FastSigmoid(width=0.3), backend="compiled")
+    surrogate(duration=surrogate.dt, record="cells.v")
+    (made,) = surrogate._backend.kernels.values()
+    assert sorted(made.source.taped) == ["s_cells_I", "s_cells_v"]
+    assert [array for _, array in made.source.at_reset] == ["s_cells_v"]
+
+
+@pytest.mark.parametrize("make", [recurrent, lambda: plastic(1.5, n=20)])
+def test_a_tape_that_does_not_fit_into_the_cache(make):
+    """It is written otherwise than short ones, which segments have."""
+    torch.manual_seed(1)
+    model, found = make(), []
+    for segment in (None, 40):
+        surrogate = Surrogate(model, FastSigmoid(width=0.3), backend="compiled", segment=segment)
+        records = surrogate(duration=6000 * surrogate.dt, record="cells.v", batch=2)
+        raw = list(surrogate.named_values().values())
+        found.append(torch.autograd.grad(records["cells.v"].square().mean(), raw))
+    for whole, in_segments in zip(*found, strict=True):
+        assert torch.isfinite(whole).all() and whole.any()
+        assert torch.equal(whole, in_segments)
+
+
 # -- how much memory ------------------------------------------------------------------------------------
 
 

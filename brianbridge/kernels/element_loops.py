@@ -1,6 +1,7 @@
 """Loops over the elements of a group: forward, and back."""
 
 from brianbridge.kernels.loops import forward_lines, leaf_text, used_values
+from brianbridge.kernels.tape import event_that_changes
 from brianbridge.kernels.values import C_TYPES
 from brianbridge.kernels.writing import SCATTERED, Writing, plain_line, scatter_line
 
@@ -14,20 +15,29 @@ class ElementLoops(Writing):
         size = "1" if body.shared else f"p->sizes[{number}]"
         count = f"const int64_t n = {size};"
         changed = [e.array for e in body.effects if e.kind not in ("record", "event")]
-        changed = [a for a in dict.fromkeys(changed) if a in self.taped]
-        self.pushed += changed
+        changed = [a for a in dict.fromkeys(changed) if a in self.taped[id(body)]]
+        pushes, pops = zip(*(self.on_tape(body, array) for array in changed)) if changed else ((), ())
         events = [e.array for e in body.effects if e.kind == "event"]
-        forward = [count, *(f"if (w->taping) push(w, {a}, {self.bytes(a)});" for a in changed)]
+        forward = [count, *(f"if (w->taping) {push}" for push in pushes)]
         forward += self.elements_forward(body)
         for event in events:
             forward += self.list_events(event, body)
         backward = [count]
         backward += [f"undo_event(w, {self.event_number(event)});" for event in events]
-        backward += [f"pop(w, {a}, {self.bytes(a)});" for a in reversed(changed)]
-        backward += self.elements_backward(body)
+        backward += [*reversed(pops), *self.elements_backward(body)]
         varied = [event for event in events if event in self.tables.varied]
         backward += [f"memset(e_{event}, 0, n*sizeof(real));" for event in varied]
         return forward, backward
+
+    def on_tape(self, body, array):
+        """Lines that put an array on the tape before a body changes it, and take it back."""
+        event = event_that_changes(body, array)
+        if event is None:
+            self.pushed.append(array)
+            return f"push(w, {array}, {self.bytes(array)});", f"pop(w, {array}, {self.bytes(array)});"
+        self.pushed_at_events.append((event, array))
+        arguments = f"(w, {self.event_number(event)}, {array}, sizeof(*{array}));"
+        return f"push_at_events{arguments}", f"pop_at_events{arguments}"
 
     def elements_forward(self, body):
         lines = [self.clear(body_range, "") for body_range in body.cleared]

@@ -30,8 +30,8 @@ class EventLoops(Writing):
             C text that says whether there is any event.
         forward, backward : list of str
         """
-        pushed = [a for a in self.dense(body) if a in self.taped]
-        kept = [copy for copy in body.copies if copy in self.taped]
+        pushed = [a for a in self.dense(body) if a in self.taped[id(body)]]
+        kept = [copy for copy in body.copies if copy in self.taped[id(body)]]
         self.pushed = self.pushed + pushed + kept
         forward = [
             *(f"if (w->taping && {arrived}) push(w, {a}, {self.bytes(a)});" for a in pushed),
@@ -63,7 +63,7 @@ class EventLoops(Writing):
     def owned(self, body):
         """Effects whose old values each event puts on the tape."""
         kinds = ("store", "put", "multiply", "assign")
-        return [e for e in body.effects if e.kind in kinds and e.array in self.taped]
+        return [e for e in body.effects if e.kind in kinds and e.array in self.taped[id(body)]]
 
     def dense(self, body):
         """Arrays that change by sums, and go to the tape as a whole."""
@@ -77,7 +77,7 @@ class EventLoops(Writing):
         )
         owned = self.owned(body)
         self.at_event[part.block.name, id(body)] = [e.array for e in owned]
-        pushes = [f"push(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in owned]
+        pushes = [f"push_element(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in owned]
         inner = ["if (w->taping) {", *pushes, "}"] if pushes else []
         inner += forward_lines(values)
         return inner + [
@@ -111,7 +111,7 @@ class EventLoops(Writing):
             changes.append(f"{event} += {reverse.mask};")
         if not (changes or owned):
             return []
-        pops = [f"pop(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in reversed(owned)]
+        pops = [f"pop_element(w, &{place_of(e)}, sizeof({place_of(e)}));" for e in reversed(owned)]
         return [*pops, *forward_lines(reverse.values), *reverse.lines, *changes]
 
     # -- loops ----------------------------------------------------------------------------------------

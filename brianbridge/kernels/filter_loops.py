@@ -24,7 +24,7 @@ class FilterLoops(Writing):
             backward = f"filter_event_gradients(w, {name}, {route}, {varied});"
             return self._both(made, [forward], [backward])
         target = body.effects[0].array
-        taped = target in self.taped
+        taped = target in self.taped[id(body)]
         self.pushed += [target] * taped
         forward = [f"if (w->taping) push(w, {target}, {self.bytes(target)});"] * taped
         forward += [self.clear(cleared, "") for cleared in body.cleared]

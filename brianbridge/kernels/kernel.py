@@ -215,8 +215,11 @@ class Kernel:
         return max(1, min(feed.steps, int(min(least, cached))))
 
     def _pushed_at_event(self):
-        """Bytes that one event puts on the tape at all its synapses, on average, of every kind of event."""
+        """Bytes that one event puts on the tape, at all its synapses on average, of every kind of event."""
+        names = {self.tables.event(event): event for event in self.rendered.events}
         pushed = dict.fromkeys(self.rendered.events, 0.0)
+        for name, array in self.source.at_reset:
+            pushed[names[name]] += self.torch_type(array).itemsize
         for part in self.rendered.parts:
             block = part.block
             if block.kind == "pathway":

@@ -30,7 +30,7 @@ class MatrixLoops(RowLoops):
         """
         weights, others = factors
         target = body.effects[0].array
-        changed = [target] if target in self.taped else []
+        changed = [target] if target in self.taped[id(body)] else []
         self.pushed += changed
         matrix = self.tables.grid_constant(weights.symbol, grid)
         sources = Lines(self, grid, body, others, inner=body.effects[0].index != f"i_{grid.inner}")

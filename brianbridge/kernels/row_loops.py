@@ -119,7 +119,7 @@ class RowLoops(Writing):
         if product is not None:
             return self.matrix_sums(body, grid, product)
         rows = f"(int64_t)lanes->p->literals[{self.tables.extent(grid.rows)[2:]}]"
-        changed = [a for a in dict.fromkeys(e.array for e in body.effects) if a in self.taped]
+        changed = [a for a in dict.fromkeys(e.array for e in body.effects) if a in self.taped[id(body)]]
         self.pushed += changed
         before = [f"if (w->taping) push(w, {a}, {self.bytes(a)});" for a in changed]
         before += [self.clear(cleared, "") for cleared in body.cleared]
@@ -171,7 +171,7 @@ class RowLoops(Writing):
         event = self.tables.event(block.event)
         e = self.event_number(event)
         rows = f"(int64_t)lanes->p->literals[{self.tables.extent(grid.rows)[2:]}]"
-        dense = [a for a in dict.fromkeys(e.array for e in body.effects) if a in self.taped]
+        dense = [a for a in dict.fromkeys(e.array for e in body.effects) if a in self.taped[id(body)]]
         self.pushed += dense
         arrived = f"arrived(w, {e}, {route.number})"
         delay = f"p->delays[{route.number}][0]"

@@ -11,6 +11,7 @@ from brianbridge.kernels.matrix_loops import MatrixLoops
 from brianbridge.kernels.mixed_delay_loops import MixedDelayLoops
 from brianbridge.kernels.reading import Reader
 from brianbridge.kernels.sorted_synapses import arranged, sorted_groups_of
+from brianbridge.kernels.tape import taped_of
 
 __all__ = ["TRIALS_TOGETHER", "Source", "write_source"]
 
@@ -32,6 +33,8 @@ class Source:
         Arrays that a step puts on the tape, as often as it does.
     at_event : dict of str to tuple of str
         By the name of the pathway: arrays of which each event puts an element on the tape, at every synapse.
+    at_reset : tuple of (str, str)
+        Events and arrays of which each event puts the element of its own neuron on the tape.
     passes : frozenset of (str, str)
         Pairs of arrays: a gradient passes from the first to the second.
     arranged : dict of (str, str or int) to SortedSynapses
@@ -46,6 +49,7 @@ class Source:
     tables: object
     taped: tuple
     at_event: dict
+    at_reset: tuple
     passes: frozenset
     arranged: dict
     fan_outs: dict
@@ -84,7 +88,7 @@ def write_source(tables, routes):
     adjoints = _adjoints(parts, read)
     filters = filters_of(read, tables)
     filtered = {id(body): made for made in filters for body in made.bodies}
-    writer = _Parts(tables, routes, adjoints, _taped(read, adjoints, filtered), filtered)
+    writer = _Parts(tables, routes, adjoints, taped_of(parts, read, adjoints, filtered), filtered)
     functions = [writer.part(number, part, read[number]) for number, part in enumerate(parts)]
     sums, flush = writer.fan_out_functions()
     text = "\n".join(
@@ -113,7 +117,15 @@ def write_source(tables, routes):
     for (pathway, _), arrays in writer.at_event.items():
         at_event[pathway] = (*at_event.get(pathway, ()), *arrays)
     return Source(
-        text, tables, tuple(writer.pushed), at_event, passes, arranged(read, tables), fan_outs, len(filters)
+        text,
+        tables,
+        tuple(writer.pushed),
+        at_event,
+        tuple(writer.pushed_at_events),
+        passes,
+        arranged(read, tables),
+        fan_outs,
+        len(filters),
     )
 
 
@@ -141,19 +153,6 @@ def _adjoints(parts, read):
             to_event = reverse_of(body, only_mask=True) if part.block.kind == "pathway" else None
             adjoints[id(body)] = Adjoints(reverse_of(body), to_event)
     return adjoints
-
-
-def _taped(read, adjoints, filters):
-    """Arrays that change, and whose values some adjoint uses."""
-    taped = set()
-    for body in (body for bodies in read for body in bodies if id(body) not in filters):
-        for reverse in filter(None, adjoints[id(body)]):
-            values = (v for v in reverse.values if v.op in ("own", "at", "shared"))
-            taped |= {v.symbol for v in values if v.symbol[0] in "sm"}
-        taped |= {array for copy, array in body.copies.items() if copy in taped}
-        multiplied = (e for e in body.effects if e.kind == "multiply")
-        taped |= {e.array for e in multiplied if e.value.type in ("real", "wide")}
-    return taped
 
 
 def _passes(tables, read):

@@ -40,8 +40,8 @@ class Writing:
     routes : dict of str to Route
     adjoints : dict of int to Adjoints
         By the identity of the body.
-    taped : set of str
-        Arrays whose values the backward pass needs.
+    taped : dict of int to set of str
+        By the identity of the body: arrays that it changes, whose values the backward pass needs (`tape`).
     filters : dict of int to Filter
         By the identity of each of their bodies.
 
@@ -49,6 +49,8 @@ class Writing:
     ----------
     pushed : list of str
         Arrays that a step puts on the tape.
+    pushed_at_events : list of (str, str)
+        Events and arrays of which only the elements with an event go there.
     at_event : dict of (str, int) to list of str
         Arrays of which an event puts an element on the tape at each synapse: by pathway and body (its id).
     products : list of (str, str)
@@ -60,7 +62,8 @@ class Writing:
     def __init__(self, tables, routes, adjoints, taped, filters):
         self.tables, self.routes = tables, routes
         self.adjoints, self.taped, self.filters = adjoints, taped, filters
-        self.pushed, self.at_event, self.products, self.buffers = [], {}, [], 1
+        self.pushed, self.pushed_at_events, self.at_event = [], [], {}
+        self.products, self.buffers = [], 1
 
     # -- loops ----------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #if defined(__AVX512F__) && SINGLE
 #include <immintrin.h> /* for filters.c; takes as long to compile as a small kernel */
-#elif defined(__SSE__)
-#include <xmmintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 /* With -DPROFILE the time that every part of the step takes is added up (for one thread). */
@@ -149,17 +149,51 @@ static inline void clear_vector(Work *w, int64_t number, int64_t n) {
 /* Zeros up to a whole number of chunks. */
 static inline void pad(real *v, int64_t n) { for (; n % CHUNK; ++n) v[n] = 0; }
 
-static void push(Work *w, const void *data, int64_t bytes) {
+static inline char *tape_end(Work *w, int64_t bytes) {
   if (w->tape_used + bytes > w->tape_room) {
     w->tape_room = 2 * w->tape_room + bytes;
     w->tape = room(w->tape, w->tape_room);
   }
-  memcpy(w->tape + w->tape_used, data, bytes);
   w->tape_used += bytes;
+  return w->tape + w->tape_used - bytes;
+}
+/* A long tape does not stay in the cache: it is written past it, where nothing has to be read before. That needs places
+ * of whole vectors (of 16 bytes), which arrays have as long as no element of a synapse is on the tape. */
+#define CACHED_TAPE (1 << 20)
+#define WHOLE(bytes) (((bytes) + 15) & ~(int64_t)15)
+static void push(Work *w, const void *data, int64_t bytes) {
+  char *to = tape_end(w, WHOLE(bytes));
+#ifdef __SSE2__
+  if (w->tape_room > CACHED_TAPE && (intptr_t)to % 16 == 0) {
+    for (int64_t j = 0; j < bytes; j += 16)
+      _mm_stream_si128((__m128i *)(to + j), _mm_loadu_si128((const __m128i *)((const char *)data + j)));
+    return;
+  }
+#endif
+  memcpy(to, data, bytes);
 }
 static void pop(Work *w, void *data, int64_t bytes) {
+  w->tape_used -= WHOLE(bytes);
+  memcpy(data, w->tape + w->tape_used, bytes);
+}
+static inline void push_element(Work *w, const void *data, int64_t bytes) { memcpy(tape_end(w, bytes), data, bytes); }
+static inline void pop_element(Work *w, void *data, int64_t bytes) {
   w->tape_used -= bytes;
   memcpy(data, w->tape + w->tape_used, bytes);
+}
+/* The same of those elements only that have the last event. */
+static void push_at_events(Work *w, int64_t e, const void *data, int64_t size) {
+  const Lists *l = &w->trial->spikes[e];
+  const int64_t begin = l->ends[l->count - 1], count = l->ends[l->count] - begin;
+  char *end = tape_end(w, WHOLE(count*size));
+  for (int64_t j = 0; j < count; ++j) memcpy(end + j*size, (const char *)data + l->items[begin + j]*size, size);
+}
+static void pop_at_events(Work *w, int64_t e, void *data, int64_t size) {
+  const Lists *l = &w->trial->spikes[e];
+  const int64_t begin = l->ends[l->count - 1], count = l->ends[l->count] - begin;
+  w->tape_used -= WHOLE(count*size);
+  for (int64_t j = 0; j < count; ++j)
+    memcpy((char *)data + l->items[begin + j]*size, w->tape + w->tape_used + j*size, size);
 }
 
 /* Random numbers are made when they are first read, in groups of so many bytes, and kept until the next step. */

@@ -17,7 +17,7 @@ static int64_t segments(const Problem *p) { return (p->steps + p->segment - 1) /
 static void start_work(Work *w, Simulation *s, int64_t thread, int64_t backward) {
   const Problem *p = s->p;
   memset(w, 0, sizeof *w);
-#ifdef __SSE__
+#ifdef __SSE2__
   w->rounding = _mm_getcsr();
   if (sizeof(real) == 4) _mm_setcsr(w->rounding | 0x8040); /* numbers too small for full precision are zero */
 #endif
@@ -40,7 +40,7 @@ static void start_work(Work *w, Simulation *s, int64_t thread, int64_t backward)
   start_filtering(w, backward);
 }
 static void end_work(Work *w) {
-#ifdef __SSE__
+#ifdef __SSE2__
   _mm_setcsr(w->rounding);
 #endif
   for (int64_t e = 0; e < w->p->events; ++e) free(w->ring[e]), free(w->spiked[e]);
@@ -137,6 +137,9 @@ static void begin_forward(Work *w, int64_t b) {
 
 static void end_forward(Work *w) {
   const Problem *p = w->p;
+#ifdef __SSE2__
+  _mm_sfence(); /* another thread may read the tape */
+#endif
   if (p->taping) keep(w, segments(p));
   w->trial->tape = w->tape, w->trial->tape_used = w->tape_used, w->trial->tape_room = w->tape_room;
   end_trial(w);
