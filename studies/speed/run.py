@@ -2,9 +2,10 @@
 
     python studies/speed/run.py [--workload NAMES] [--implementations NAMES] [--out FILE]
 
-Every implementation of a network has a process of its own. They take turns, one update each, so that what
-else the machine does hits all of them alike. What FILE holds already is not measured again. A table (.md) and
-a figure of the scaling (.png) are written beside FILE (JSON, a list of records). Names are joined by commas.
+Every implementation of a network has a process of its own. They take turns, so that what else the machine
+does hits all of them alike. In its turn each makes two updates, of which the second counts. What FILE holds
+already is not measured again. A table (.md) and a figure of the scaling (.png) are written beside FILE (JSON,
+a list of records). Names are joined by commas.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from tqdm import tqdm
 WARM_UP = 2
 UPDATES = 5, 25  # at least, and at most
 ENOUGH = 30.0  # s, after which the least number of updates is enough
-SETTLE = 0.25  # s before an update, in which the threads of the one before go to sleep
+SETTLE = 0.25  # s before a turn, in which the threads of the one before go to sleep
+LONG = 1.0  # s: an update for which it does not matter whether its own threads were awake
 SECONDS = 600.0  # for one answer, compilation included
 # Parts of the machine's memory:
 TOGETHER = 0.35  # who does not fit in with the others is measured alone
@@ -123,16 +125,25 @@ class Run:
         except Failed as failure:
             self.reason = str(failure)
         for _ in range(WARM_UP):
-            self.update(self.warm_up)
+            self.warm_up.append(self.update())
 
-    def update(self, seconds):
-        """One more update, unless it has ended."""
+    def turn(self):
+        """One more update as in a training, where another one was just before; unless it has ended."""
         if self.process:
             time.sleep(SETTLE)
-            answer = self._ask("update")
-            if answer:
-                seconds.append(answer["seconds"])
-                self.found["loss"] = answer["loss"]
+        seconds = self.update()
+        if seconds is not None and seconds < LONG:
+            seconds = self.update()
+        if seconds is not None:
+            self.seconds.append(seconds)
+
+    def update(self):
+        """Seconds of an update; None if it has ended."""
+        answer = self._ask("update") if self.process else None
+        if answer is None:
+            return None
+        self.found["loss"] = answer["loss"]
+        return answer["seconds"]
 
     def finish(self):
         """Ask for what is to be known at the end, and end the process."""
@@ -174,14 +185,14 @@ class Run:
 
 
 def take_turns(runs, enough):
-    """One update each, again and again; then all processes end."""
+    """One turn each, again and again; then all processes end."""
     start = time.monotonic()
     least, most = UPDATES
     for done in range(most):
         if done >= least and time.monotonic() - start > enough:
             break
         for run in runs:
-            run.update(run.seconds)
+            run.turn()
     for run in runs:
         run.finish()
 

@@ -27,10 +27,10 @@ static inline __attribute__((always_inline)) void add_rows(
   UNROLL for (int m = 0; m < M; ++m)
     UNROLL for (int j = 0; j < W; ++j) *(chunk *)(out[m] + column + j*CHUNK) += sums[m][j];
 }
+#define ADD_COLUMNS(M, W) case W: add_rows(grid, rows, columns, vectors + first, out + first, column, W, M); break;
 #define ADD_ROWS(M) \
   case M: \
-    if (W == WIDTH) add_rows(grid, rows, columns, vectors + first, out + first, column, WIDTH, M); \
-    else add_rows(grid, rows, columns, vectors + first, out + first, column, 1, M); \
+    switch (W) { ADD_COLUMNS(M, 1) ADD_COLUMNS(M, 2) ADD_COLUMNS(M, 3) ADD_COLUMNS(M, WIDTH) } \
     break;
 /* Vectors of some trials side by side, so that one weight acts on all of them at once. */
 static void interleave(const real *const *vectors, int64_t count, int64_t elements, real *interleaved) {
@@ -91,7 +91,8 @@ static void multiply(const Sparse *sparse, Work *lanes, const real *grid, int64_
   }
   const int64_t groups = (count + TRIALS - 1)/TRIALS;
   for (int64_t column = 0, W; column < columns; column += W*CHUNK) {
-    W = column + WIDTH*CHUNK <= columns ? WIDTH : 1;
+    const int64_t left = (columns - column + CHUNK - 1)/CHUNK;
+    W = left == WIDTH + 1 ? WIDTH - 1 : left < WIDTH ? left : WIDTH; /* a single one would wait for its own additions */
     for (int64_t group = 0; group < groups; ++group) {
       const int64_t first = group*count/groups;
       switch ((group + 1)*count/groups - first) {
