@@ -33,7 +33,7 @@ class Nothing:
         return np.ones(len(trials), bool)
 
 
-def chaotic(threshold="x > 0.9"):
+def chaotic(threshold="x > 0.9", growth=3.99):
     """Every step doubles a difference: after fifty of them other neurons spike."""
     cells = NeuronGroup(
         N,
@@ -44,7 +44,7 @@ def chaotic(threshold="x > 0.9"):
         name="cells",
     )
     cells.run_regularly("x = growth*x*(1 - x)", dt=1 * ms)
-    cells.x, cells.growth = "0.1 + 0.08*i", 3.99
+    cells.x, cells.growth = "0.1 + 0.08*i", growth
     return bb.Trained(model=bb.wrap(Network(cells)), inputs={}, output="cells.y", task="nothing")
 
 
@@ -69,10 +69,24 @@ def test_a_chaotic_network_is_compared_from_the_same_states(monkeypatch, name):
     check, data = found(trained, model=changed(trained, x=1e-13))  # as a back end may round
     assert data["back ends"][0]["differing"] > 10 and data["back ends"][0]["first differing step"] > 20
     assert check.verdict == "pass"
+    assert data["nudge"]["by"] == "1e-09 of the range of cells.x"
+    assert 20 < data["nudge"]["first differing step"] < data["back ends"][0]["first differing step"]
     assert data["from the same states"][name]["of their range"] <= 1e-9
     check, data = found(trained, model=changed(trained, growth=-0.01))
     assert check.verdict == "fail"
     assert data["from the same states"][name]["of their range"] > 1e-4
+
+
+@pytest.mark.parametrize("threshold, growth, when", [(0.9, 3.99, "from step"), (0.7, 3.2, "in no step")])
+def test_a_difference_at_the_start_alone_is_no_chaos(monkeypatch, threshold, growth, when):
+    """Steps from the end of a trial are the same; but differences begin before rounding could have grown."""
+    monkeypatch.setattr(back_ends, "_wanted", lambda *_: {"C++ standalone": {"target": "numpy"}})
+    trained = chaotic(f"x > {threshold}", growth)
+    check, data = found(trained, model=changed(trained, x=0.02))
+    assert data["from the same states"]["C++ standalone"]["of their range"] <= 1e-9
+    assert check.verdict == "fail"
+    assert "C++ standalone: spikes differ from step" in check.reason
+    assert f"after a nudge of 1e-09 of the range of cells.x {when}" in check.reason
 
 
 def test_a_network_that_is_not_chaotic_needs_no_such_steps(monkeypatch):

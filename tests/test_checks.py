@@ -2,12 +2,23 @@
 
 import json
 import re
+import runpy
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from brian2 import Hz, Network, NeuronGroup, PoissonGroup, Synapses, TimedArray, ms, prefs
+from brian2 import (
+    Function,
+    Hz,
+    Network,
+    NeuronGroup,
+    PoissonGroup,
+    Synapses,
+    TimedArray,
+    ms,
+    prefs,
+)
 
 import brianbridge as bb
 from brianbridge.analysis import equivalence_of_paired_proportions
@@ -147,7 +158,12 @@ def relaying(decided):
 
 def test_pruning_is_noticed_where_the_pruned_weights_matter(relaying, monkeypatch):
     monkeypatch.setitem(options.LADDERS, "quick", replace(TINY, trials=80))
-    assert climb(relaying, "perturbation") == {"perturbation": "pass"}
+    report = bb.check(relaying, only=["perturbation"], progress=False)
+    data = report.data["perturbation"]
+    assert next(check for check in report.checks if check.number == 9).verdict == "pass"
+    assert [row["correct"] for row in data["outcomes"]] == [data["intact"], data["pruned"]]
+    for row in data["outcomes"]:
+        assert sum(share for name, share in row.items() if name != "network") == pytest.approx(1)
     mutant = mutants.disguised(relaying.model)
     assert climb(relaying, "perturbation", model=mutant) == {"perturbation": "fail"}
 
@@ -254,6 +270,11 @@ def test_margins_are_changed_in_the_open(trained):
         (dict(dt=2 * ms), "2 ms does not divide"),
         (dict(seed=-1), "whole number"),
         (dict(margins={"performance": 10**400}), "positive number"),
+        (dict(model="li2020"), "model='li2020' is no model: model=bb.wrap"),
+        (
+            dict(untrained=bb.load("li2020", cells=21, seed=3)),
+            "cells is a group of 21 there, and a group of 20",
+        ),
         (dict(fine_tune=3), "ladder='full'"),
         (dict(fine_tune=3, ladder="full", only=["performance"]), "'time_steps'"),
     ],
@@ -414,6 +435,23 @@ def test_the_manifest_says_where_and_with_what_it_ran(trained):
     assert manifest["in Brian2"]["devices"] == ["runtime"]
 
 
+def test_the_manifest_has_the_users_own_functions(trained, tmp_path):
+    def manifest(name, factor):
+        path = tmp_path / name
+        path.write_text(
+            f"from brian2 import *\n@check_units(x=1, result=1)\ndef scaled(x):\n    return {factor}*x\n"
+        )
+        scaled = Function(runpy.run_path(str(path))["scaled"])
+        model = replace(trained.model, functions={"scaled": scaled})
+        task = bb.tasks.make(trained.task, **trained.arguments)
+        context = Context(replace(trained, model=model), task, sizes=TINY)
+        return running.manifest_of(context, "quick", only=["constraints"])
+
+    first, again, other = manifest("a.py", 2), manifest("b.py", 2), manifest("c.py", 3)
+    assert first == again and len(first["trained"]["sha256 of the user's functions"]["scaled"]) == 64
+    assert {key for key in first if first[key] != other[key]} == {"trained", "in Brian2"}
+
+
 def test_the_manifest_has_every_preference_that_was_changed_and_the_whole_path(file, monkeypatch):
     usual = {"codegen.target", "codegen.cpp.extra_compile_args_gcc", "core.default_float_dtype"}
     changed = {"codegen.loop_invariant_optimisations": False, "devices.cpp_standalone.openmp_threads": 2}
@@ -478,7 +516,7 @@ def test_the_network_before_its_training_on_the_command_line(file, trained, tmp_
     capsys.readouterr()
     other = bb.Trained(bb.load("kim2019_rate")).save(tmp_path / "other.safetensors")
     assert main([*given, "--untrained", str(other)]) == 64
-    assert "not this network before its training" in json.loads(capsys.readouterr().out)["error"]
+    assert "cells is a group of 200 there, and a group of 20" in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_a_check_that_fails_has_exit_status_1(trained, tmp_path, capsys):

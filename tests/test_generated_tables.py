@@ -7,7 +7,7 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("name", ["command-line.md", "features.md", "small.md", "tasks.md"])
+@pytest.mark.parametrize("name", ["command-line.md", "features.md", "small.md", "speed.md", "tasks.md"])
 def test_the_table_in_the_page_is_current(name, monkeypatch):
     monkeypatch.syspath_prepend(DOCS)
     from generated_tables import TABLES, renewed

@@ -130,8 +130,9 @@ LADDER = (
         "back_ends",
         "Back ends of Brian2",
         back_ends.measure,
-        "the same spikes in the same steps; where a network is chaotic, steps from one state have "
-        "the same spikes, and no state differs by more than {margin} of its range",
+        "the same spikes in the same steps; where a network is chaotic, spikes differ no earlier than after "
+        "a nudge of 1e-9 mV, steps from one state have the same spikes, and no state differs by more than "
+        "{margin} of its range",
         margin=1e-9,
         detects="one spike in another step",
         mutants=("shuffled",),

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import inspect
 import os
 import platform
 import subprocess
@@ -43,9 +44,11 @@ def manifest_of(context, ladder, only=None, source=None):
             "sha256 of the model with its values": context.trained.hash,
             "file": None if source is None else str(Path(source).resolve()),
             "sha256 of the file": None if source is None else sha256_of_file(source),
+            "sha256 of the user's functions": _hashes_of_functions(context.trained.model),
         },
         "in Brian2": {
             "sha256 of the model with its values": model.hash,
+            "sha256 of the user's functions": _hashes_of_functions(model),
             "method": {group.name: _text(group.method) for group in model.groups},
             "devices": sorted(
                 {
@@ -100,6 +103,21 @@ def with_threads_of_torch(manifest):
 def sha256_of_file(path):
     """Hexadecimal."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _hashes_of_functions(model):
+    """By name; None where Python does not know the source. They are no part of a model's own hash."""
+    return {name: _hash_of_source(function) for name, function in model.functions.items()}
+
+
+def _hash_of_source(function):
+    own = getattr(function, "pyfunc", function)
+    own = getattr(own, "_orig_func", own)  # behind Brian2's check of units
+    try:
+        text = inspect.getsource(own if inspect.isroutine(own) else type(own))
+    except (OSError, TypeError):
+        return None
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _changed_preferences():

@@ -6,6 +6,7 @@ from brian2.units.fundamentalunits import have_same_dimensions
 
 from brianbridge.checks.context import FULL, QUICK
 from brianbridge.checks.ladder import LADDER, wanted_rungs
+from brianbridge.model.description import Model
 from brianbridge.simulation.trials import fits
 from brianbridge.spelling import hint
 
@@ -14,11 +15,11 @@ __all__ = [
     "MOST_UPDATES",
     "CheckOptionError",
     "read_margins",
+    "read_model",
     "read_only",
     "read_seed",
     "read_sizes",
     "read_steps",
-    "read_untrained",
     "read_updates",
 ]
 
@@ -71,14 +72,31 @@ def read_margins(given):
     return default | {key: float(margin) for key, margin in (given or {}).items()}
 
 
-def read_untrained(model, trained):
-    """A model that has the parts of the trained one; None if none was given."""
-    if model is None or _parts(model) == _parts(trained):
-        return model
-    raise CheckOptionError(
-        "What was given as untrained is not this network before its training: it has other neurons, "
-        "projections or inputs."
-    )
+def read_model(name, model, trained):
+    """A model that takes the place of the trained one in simulations; None if none was given.
+
+    Parameters
+    ----------
+    name : str
+        Of the option.
+    model, trained : Model
+    """
+    if model is None:
+        return None
+    if not isinstance(model, Model):
+        raise CheckOptionError(
+            f"{name}={model!r:.60} is no model: {name}=bb.wrap(network) makes one of a network, and "
+            f"bb.Trained.load(file).model reads one."
+        )
+    given, expected = _parts(model), _parts(trained)
+    for part in expected | given:
+        if given.get(part) != expected.get(part):
+            raise CheckOptionError(
+                f"What was given as {name}= is not this network with other values or equations: {part} is "
+                f"{given.get(part, 'missing')} there, and {expected.get(part, 'missing')} in the trained "
+                "one. The same names, neurons, projections and inputs are expected."
+            )
+    return model
 
 
 def read_updates(number, sizes, only):
@@ -119,9 +137,11 @@ def _unknown(what, key, known):
 
 
 def _parts(model):
-    """What a network has before its training, too; which neurons are connected may be another draw."""
+    """Names and sizes of all parts; which neurons are connected may be another draw."""
     groups = {
-        group.name: (group.source[0], group.target[0]) if hasattr(group, "i") else group.n
+        group.name: f"a projection from {group.source[0]} to {group.target[0]}"
+        if hasattr(group, "i")
+        else f"a group of {group.n}"
         for group in model.groups
     }
-    return groups, {timed.name for timed in model.inputs}
+    return groups | {timed.name: "a timed input" for timed in model.inputs}

@@ -1,10 +1,16 @@
 """Rung 9: what the network can do without."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from brianbridge import perturb
 from brianbridge.checks.equivalence import equivalence_finding
-from brianbridge.checks.finding import NotApplicable
+from brianbridge.checks.finding import NotApplicable, Table
 from brianbridge.checks.recurrence import recurrent_projections
 from brianbridge.model.equation_text import variable_dimensions
+from brianbridge.simulation.divergence import decisions_of
+from brianbridge.simulation.result import OUTCOMES
 
 __all__ = ["measure"]
 
@@ -30,7 +36,8 @@ def measure(context):
         perturbation=[perturb.prune(name, SHARE) for name in pruned_ones],
     )
     intact, correct = context.correct(whole.outputs), context.correct(pruned.outputs)
-    return equivalence_finding(
+    outcomes = [_outcomes("intact", whole), _outcomes("pruned", pruned)]
+    found = equivalence_finding(
         correct,
         intact,
         context.margins["perturbation"],
@@ -41,4 +48,12 @@ def measure(context):
         share=SHARE,
         intact=float(intact.mean()),
         pruned=float(correct.mean()),
+        outcomes=outcomes,
     )
+    said = f"Shares of n = {len(correct)} trials, the same for both networks, with the same noise."
+    return replace(found, tables=[Table.of_rows("Decisions without the weakest weights", outcomes, said)])
+
+
+def _outcomes(name, simulated):
+    decisions = decisions_of(simulated)
+    return {"network": name} | {outcome: float(np.mean(decisions == outcome)) for outcome in OUTCOMES}

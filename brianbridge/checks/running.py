@@ -16,11 +16,11 @@ from brianbridge.checks.ladder import LADDER, wanted_rungs
 from brianbridge.checks.manifest import manifest_of, with_threads_of_torch
 from brianbridge.checks.options import (
     read_margins,
+    read_model,
     read_only,
     read_seed,
     read_sizes,
     read_steps,
-    read_untrained,
     read_updates,
 )
 from brianbridge.file_locks import alone_with
@@ -87,7 +87,8 @@ def check(
     Raises
     ------
     CheckOptionError
-        If the ladder, a check or a margin is unknown.
+        If the ladder, a check or a margin is unknown, or `model` or `untrained` has other parts than the
+        trained network.
     CheckedTaskError
         If the network has no task, one of its user's own that was not handed over, or one without trials.
     TrainedFileError
@@ -109,8 +110,8 @@ def check(
     context = Context(
         trained,
         task_of(trained) if task is None else task,
-        model=model,
-        untrained=read_untrained(untrained, trained.model),
+        model=read_model("model", model, trained.model),
+        untrained=read_model("untrained", untrained, trained.model),
         dts=read_steps(dt, trained),
         sizes=sizes,
         margins=read_margins(margins),

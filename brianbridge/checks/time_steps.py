@@ -1,7 +1,6 @@
 """Rung 6: the network at finer time steps, on the same Brownian path, and the causes of what changes."""
 
 import numpy as np
-from brian2 import volt
 
 from brianbridge.analysis import interval_variability
 from brianbridge.checks.attribution import CAUSES, with_causes
@@ -9,10 +8,9 @@ from brianbridge.checks.distances import distances
 from brianbridge.checks.finding import Finding, NotApplicable, Table, verdict
 from brianbridge.checks.fine_tuning import fine_tuning, table_of
 from brianbridge.checks.noise import coarsened, drawn_noise, noise_places
+from brianbridge.checks.nudge import nudge_of, nudged
 from brianbridge.checks.refinement import CLOSE
 from brianbridge.checks.step_dependence import step_dependence
-from brianbridge.checks.thresholds import watched
-from brianbridge.model.equation_text import variable_dimensions
 from brianbridge.report import CaptionedFigure
 from brianbridge.report.figures import attribution_of_rates
 from brianbridge.simulation.initial_states import drawn_states
@@ -20,9 +18,7 @@ from brianbridge.simulation.initial_states import drawn_states
 __all__ = ["measure", "plot"]
 
 RATE_CHANGE = 0.5  # of the mean rate, at most
-NUDGE = 1e-12  # volts: 1e-9 mV
 ROUNDING = 1e-12  # of a mean: a spread below is none
-NUDGED_PART = 1e-9  # of the range of what is no potential
 
 
 def measure(context):
@@ -43,7 +39,7 @@ def measure(context):
     reference, finest = runs[1], runs[factors[-1]]
     if not any(spikes.sizes["spike"] for spikes in reference.spikes.values()):
         raise NotApplicable("no neuron spikes at the training's time step")
-    nudge, said = _nudge(context.model, reference)
+    nudge, said = nudge_of(context.model, reference)
     tuned, tuning = fine_tuning(context, finest.dt)
     causes = _causes(context, few, reference, finest)
     causes.append(_tuned_row(few, tuned, reference))
@@ -146,35 +142,8 @@ class _FewTrials:
     def _run(self, model, dt, noise, nudge):
         trials = self.context.few
         initial = drawn_states(model, len(trials), self.context.seed)
-        for name, difference in nudge.items():
-            group, _, variable = name.partition(".")
-            same = np.tile(model[group].values[variable], (len(trials), 1))
-            initial[name] = initial.get(name, same) + difference
+        initial = nudged(model, initial, nudge, len(trials))
         return self.context.run(model, trials, dt, noise=noise, initial=initial)
-
-
-def _nudge(model, reference):
-    """By how much the variables that are compared with thresholds start higher, and that in words.
-
-    Returns
-    -------
-    dict of str to float
-        SI, by ``'group.variable'``.
-    str
-    """
-    nudge, said = {}, {}
-    for group in model.groups:
-        variable = watched(group)
-        if variable is None:
-            continue
-        name = f"{group.name}.{variable}"
-        if variable_dimensions(group.equations)[variable] is volt.dim:
-            nudge[name], said["1e-9 mV"] = NUDGE, None
-        else:
-            seen = np.array([final[name] for final in reference.final])
-            nudge[name] = NUDGED_PART * (np.ptp(seen) or np.abs(seen).max() or 1.0)
-            said[f"{NUDGED_PART:g} of the range of {name}"] = None
-    return nudge, ", ".join(said) or "no variable could be nudged: thresholds name no state"
 
 
 def _distances(reference=None, run=None):
