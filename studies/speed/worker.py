@@ -48,10 +48,11 @@ def answers_of(name, point, threads, gigabytes):
         yield timed(training)
     peak = peak_mb()  # before the spikes are counted
     versions = {package: version(package) for package in IMPLEMENTATIONS[name].packages}
+    norm = training.gradient_norm()
     yield {
         "peak_mb": round(peak),
         "rate_hz": training.rate_hz(),
-        "gradient_norm": training.gradient_norm(),
+        "gradient_norm": norm if norm is None or math.isfinite(norm) else None,  # JSON has no other number
         "versions": {"python": platform.python_version()} | versions,
     }
 
