@@ -34,7 +34,10 @@ class Kept:
             return None
         try:
             kept = json.loads(self._path(rung).read_bytes())
-            if kept["manifest sha256"] != self._fingerprint(rung):
+            if (kept["manifest sha256"], kept["finding sha256"]) != (
+                self._fingerprint(rung),
+                _sha256(kept["finding"]),
+            ):
                 return None
             return Finding.from_dict(kept["finding"])
         except Exception:  # missing, damaged or of an earlier version: it is made anew
@@ -43,7 +46,12 @@ class Kept:
     def keep(self, rung, finding):
         """Write a finding; what was not run may run the next time, with a compiler or another version."""
         if self.folder is not None and finding.verdict != "not run":
-            entries = {"manifest sha256": self._fingerprint(rung), "finding": finding.as_dict()}
+            found = json.loads(finding.as_json())
+            entries = {
+                "manifest sha256": self._fingerprint(rung),
+                "finding sha256": _sha256(found),
+                "finding": found,
+            }
             with writing_into(self.folder.parent):
                 write_together({self._path(rung): json_text(entries)})
 
@@ -58,7 +66,11 @@ class Kept:
         own = self.manifest | {"check": check | of_this_rung}
         own["trained"] = self.manifest["trained"] | {"file": None}
         own["in Brian2"] = self.manifest.get("in Brian2", {}) | {"devices": None}  # of all rungs
-        return hashlib.sha256(json.dumps(plain(own), sort_keys=True).encode()).hexdigest()
+        return _sha256(plain(own))
+
+
+def _sha256(entries):
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager
