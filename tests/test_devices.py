@@ -154,14 +154,14 @@ def test_a_compiled_network_runs_again_after_it_has_failed():
     settings = dict(device="cpp_standalone", seed=1, progress=False)
     with bb.keep_builds() as builds:
         good = bb.simulate(trained, task, 2, **settings)
-        (program,) = builds.programs.values()
-        main = program.folder / "main"
-        main.rename(program.folder / "kept")
+        (compiled,) = builds.networks.values()
+        main = compiled.folder / "main"
+        main.rename(compiled.folder / "kept")
         main.write_text("#!/bin/sh\nexit 3\n")
         main.chmod(0o755)
         with pytest.raises(RuntimeError, match="Trial 0 failed in the compiled network: 3"):
             bb.simulate(trained, task, 2, **settings)
-        (program.folder / "kept").rename(main)
+        (compiled.folder / "kept").rename(main)
         same(good, bb.simulate(trained, task, 2, **settings))
 
 
