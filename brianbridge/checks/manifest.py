@@ -112,7 +112,6 @@ def _hashes_of_functions(model):
 
 def _hash_of_source(function):
     own = getattr(function, "pyfunc", function)
-    own = getattr(own, "_orig_func", own)  # behind Brian2's check of units
     try:
         text = inspect.getsource(own if inspect.isroutine(own) else type(own))
     except (OSError, TypeError):
